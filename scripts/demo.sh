@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Sets everything up and runs the node on the synthetic camera: scripts/demo.sh [--frames N ...]
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+prepare ""
+exec "$VENV/bin/python" -m sharpdepth_ros.cli demo "$@"

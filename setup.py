@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Installs the package with pip (plain Python) and with colcon (an ament_python package)."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "sharpdepth_ros"
+
+# Wheels of ROS 2 from PyPI, for machines that have no ROS. A ROS machine uses its own.
+ROS = ["ros-rclpy[fastrtps]>=9.1,<10", "ros-common-interfaces>=5.5,<6"]
+TRAIN = ["accelerate>=1.0", "tensorboard>=2.16"]
+EVAL = ["matplotlib>=3.8", "scipy>=1.11"]
+TEST = ["pytest>=8", "ruff>=0.6"]
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="SharpDepth for ROS 2: sharp metric depth images and point clouds from one camera",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    author="The sharpdepth_ros authors",
+    author_email="maintainers@sharpdepth-ros.org",
+    license="Apache-2.0",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["weights/*.json", "weights/demo/**/*"]},
+    include_package_data=True,
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.4",
+        "diffusers>=0.33",
+        "transformers>=4.46",
+        "safetensors>=0.4",
+        "huggingface_hub>=0.26",
+        "numpy>=1.26",
+        "opencv-python-headless>=4.9",
+        "plyfile>=1.0",
+        "pyyaml>=6",
+        "tqdm>=4.66",
+    ],
+    extras_require={"ros": ROS, "train": TRAIN, "eval": EVAL, "test": TEST + EVAL},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{NAME}/config", sorted(f for f in glob("config/*") if "." in f)),
+    ],
+    entry_points={
+        "console_scripts": [
+            "sharpdepth = sharpdepth_ros.cli:main",
+            "sharpdepth_node = sharpdepth_ros.node.main:main",
+            "sharpdepth_camera = sharpdepth_ros.node.demo_camera:main",
+        ],
+    },
+    zip_safe=False,
+)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sharp metric depth from one camera: the public Python API.
+
+Names are imported on first use, so that `import sharpdepth_ros` costs nothing and the launch files
+and command line help work without loading torch.
+"""
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sharpdepth_ros.models.metric import MetricDepth, MetricDepthModel
+    from sharpdepth_ros.models.registry import load_metric_model
+    from sharpdepth_ros.pipeline.sharpdepth import SharpDepthOutput, SharpDepthPipeline
+
+__version__ = "0.1.0"
+
+# On the CPU, a thread that waits for its share of a convolution shall sleep, not spin: beside
+# another busy process, spinning was measured to make a frame thirty times slower. It counts only
+# if it is set before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+__all__ = [
+    "MetricDepth",
+    "MetricDepthModel",
+    "SharpDepthOutput",
+    "SharpDepthPipeline",
+    "load_metric_model",
+]
+
+_HOME = {
+    "MetricDepth": "models.metric",
+    "MetricDepthModel": "models.metric",
+    "SharpDepthOutput": "pipeline.sharpdepth",
+    "SharpDepthPipeline": "pipeline.sharpdepth",
+    "load_metric_model": "models.registry",
+}
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

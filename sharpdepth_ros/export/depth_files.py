@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads images and writes depth as files: 16-bit PNG, NumPy array, colour preview, PLY cloud."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from plyfile import PlyData, PlyElement
+
+MILLIMETRES = 1000.0
+LARGEST_MILLIMETRES = np.iinfo(np.uint16).max
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """An image file as uint8 [H, W, 3] RGB, turned upright by its EXIF orientation.
+
+    Raises:
+        ValueError: the file is not an image that OpenCV reads.
+    """
+    # Decoded from memory: cv2.imread prints a warning of its own and hides why a file is missing.
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise ValueError(f"{path} is not an image that can be read ({data.size} bytes)")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def write_rgb(path: Path, image: np.ndarray) -> None:
+    """Write uint8 [H, W, 3] RGB; the suffix gives the format."""
+    _write(path, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def to_millimetres(depth: np.ndarray) -> np.ndarray:
+    """Depth as uint16 millimetres: 0 is invalid, what is too far saturates (REP 118).
+
+    Args:
+        depth: [H, W] metres; not finite or <= 0 is invalid. Positive infinity is too far to
+            measure, and saturates.
+    """
+    valid = depth > 0  # false for nan
+    scaled = np.where(valid, np.minimum(depth * MILLIMETRES, LARGEST_MILLIMETRES), 0)
+    return np.rint(scaled).astype(np.uint16)
+
+
+def write_depth_png(path: Path, depth: np.ndarray) -> None:
+    """Write metres [H, W] as a 16-bit PNG in millimetres."""
+    _write(path, to_millimetres(depth))
+
+
+def write_ply(path: Path, points: np.ndarray, rgb: np.ndarray) -> None:
+    """Write the valid points of an organised cloud, with colours, as binary PLY.
+
+    Args:
+        path: of the file.
+        points: [H, W, 3] metres; a point with a coordinate that is not finite is left out.
+        rgb: uint8 [H, W, 3].
+    """
+    valid = np.isfinite(points).all(axis=-1)
+    vertices = np.empty(
+        int(valid.sum()),
+        dtype=[(axis, "<f4") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")],
+    )
+    for i, axis in enumerate("xyz"):
+        vertices[axis] = points[..., i][valid]
+    for i, colour in enumerate(("red", "green", "blue")):
+        vertices[colour] = rgb[..., i][valid]
+    PlyData([PlyElement.describe(vertices, "vertex")]).write(str(path))
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    done, data = cv2.imencode(path.suffix, image)
+    if not done:
+        raise ValueError(f"cannot encode {image.dtype} {image.shape} as {path.suffix!r}")
+    path.write_bytes(data.tobytes())

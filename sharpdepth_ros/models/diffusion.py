@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads a Lotus or SharpDepth checkpoint folder and runs its two networks, UNet and VAE."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+PARTS = {
+    "unet": "UNet2DConditionModel",
+    "vae": "AutoencoderKL",
+    "scheduler": "a diffusers noise schedule",
+    "text_encoder": "CLIPTextModel",
+    "tokenizer": "CLIPTokenizer",
+}
+"""Subfolders of a checkpoint, as diffusers writes them, and what each must hold."""
+
+DEPTH_TASK = (1.0, 0.0)
+"""Lotus' task switcher, [1, 0] = predict depth (EnVision-Research/Lotus infer.py: task_emb)."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint folder that cannot be used; the message names the part and the remedy."""
+
+
+class DepthDiffusion(nn.Module):
+    """A latent diffusion depth model that predicts x0: Lotus, and the sharpener built like it.
+
+    Holds what one frame needs and nothing else: the text encoder runs once, at loading, for the
+    empty prompt, and is dropped.
+
+    Attributes:
+        stride: pixels per latent cell, from the VAE's configuration (8 for the released VAE).
+        latent_channels: channels of one latent.
+        takes_noise: whether the UNet has a second, noisy latent as input (Lotus-G, SharpDepth) or
+            only the image latent (Lotus-D).
+        last_timestep: the timestep of the single-step prediction, 999 as released.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        scheduler: DDIMScheduler,
+        prompt_embedding: torch.Tensor,
+    ) -> None:
+        """Combine the parts.
+
+        Args:
+            unet: predicts x0 from [image latent, depth latent] (or the image latent alone).
+            vae: encodes images and depth maps repeated to three channels.
+            scheduler: the noise schedule, with trailing timestep spacing.
+            prompt_embedding: [1, tokens, channels], the text encoder's answer to "".
+        """
+        super().__init__()
+        self.unet = unet
+        self.vae = vae
+        self.scheduler = scheduler
+        self.latent_channels = vae.config.latent_channels
+        self.stride = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.takes_noise = unet.config.in_channels == 2 * self.latent_channels
+        self.last_timestep = scheduler.config.num_train_timesteps - 1
+        self.register_buffer("prompt_embedding", prompt_embedding)
+        task = torch.tensor([DEPTH_TASK])
+        self.register_buffer("task_embedding", torch.cat([task.sin(), task.cos()], dim=-1))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.prompt_embedding.dtype
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Latent of images in [-1, 1]: the posterior's mean, scaled.
+
+        Args:
+            images: [B, 3, h, w], h and w multiples of `stride`.
+
+        Returns:
+            [B, C, h / stride, w / stride].
+        """
+        mean = self.vae.encode(images.to(self.dtype)).latent_dist.mode()
+        return mean * self.vae.config.scaling_factor
+
+    def decode(self, latent: torch.Tensor) -> torch.Tensor:
+        """Image of a latent, float32 [B, 3, h, w], about [-1, 1] and not clamped."""
+        return self.vae.decode(latent / self.vae.config.scaling_factor).sample.float()
+
+    def predict(
+        self,
+        image_latent: torch.Tensor,
+        depth_latent: torch.Tensor | None,
+        timestep: int | None = None,
+    ) -> torch.Tensor:
+        """One UNet pass: the predicted x0 latent, [B, C, h / stride, w / stride].
+
+        Args:
+            image_latent: [B, C, ...] from `encode`.
+            depth_latent: [B, C, ...] noisy or gated latent; None for a model without noise input.
+            timestep: `last_timestep` when None.
+        """
+        batch = image_latent.shape[0]
+        inputs = (
+            image_latent if depth_latent is None else torch.cat([image_latent, depth_latent], 1)
+        )
+        # An integer timestep: 999 does not exist in bfloat16, where it would become 1000.
+        steps = torch.full(
+            (batch,),
+            self.last_timestep if timestep is None else timestep,
+            dtype=torch.long,
+            device=image_latent.device,
+        )
+        return self.unet(
+            inputs.to(self.dtype),
+            steps,
+            encoder_hidden_states=self.prompt_embedding.expand(batch, -1, -1),
+            class_labels=self.task_embedding.expand(batch, -1),
+        ).sample
+
+    def generate(
+        self, image_latent: torch.Tensor, noise: torch.Tensor | None, steps: int = 1
+    ) -> torch.Tensor:
+        """The generator pass f_G: from pure noise to the depth latent.
+
+        One step is the released x0 prediction at t = 999. More steps denoise over
+        trailing-spaced timesteps with DDIM, as the published Lotus-G pipeline does when it is
+        given such timesteps.
+
+        Args:
+            image_latent: [B, C, ...].
+            noise: standard normal, the shape of `image_latent`; None for a model without noise.
+            steps: number of denoising steps, 1 to the schedule's length.
+        """
+        if not self.takes_noise:
+            return self.predict(image_latent, None)
+        if steps == 1:
+            return self.predict(image_latent, noise)
+        self.scheduler.set_timesteps(steps)
+        latent = noise
+        for timestep in self.scheduler.timesteps.tolist():
+            x0 = self.predict(image_latent, latent, timestep)
+            latent = self.scheduler.step(x0, timestep, latent).prev_sample
+        return latent
+
+    def renoise(self, latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """q(x_t | x_0) at the last timestep: sqrt(a) latent + sqrt(1 - a) noise."""
+        alpha = float(self.scheduler.alphas_cumprod[self.last_timestep])
+        return alpha**0.5 * latent + (1.0 - alpha) ** 0.5 * noise
+
+
+def load_depth_diffusion(
+    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> DepthDiffusion:
+    """Load a checkpoint in the released folder layout.
+
+    Args:
+        folder: holds `unet/ vae/ scheduler/ text_encoder/ tokenizer/`, weights as .safetensors
+            or .bin.
+        device: where the networks go.
+        dtype: of the networks; the embedding is computed in float32 first.
+
+    Raises:
+        CheckpointError: the folder or one of its parts is missing, incomplete or of another kind.
+    """
+    folder = Path(folder)
+    _require_parts(folder)
+    unet = _load(folder, "unet", UNet2DConditionModel.from_pretrained, dtype)
+    vae = _load(folder, "vae", AutoencoderKL.from_pretrained, dtype)
+    _require_compatible(folder, unet, vae)
+    model = DepthDiffusion(unet, vae, _load_schedule(folder), _embed_empty_prompt(folder).to(dtype))
+    # The embedding buffers follow the networks' dtype; they were computed in float32.
+    return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def _require_parts(folder: Path) -> None:
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"checkpoint folder {folder} does not exist; give the folder that holds "
+            f"{', '.join(f'{part}/' for part in PARTS)}"
+        )
+    missing = [part for part in PARTS if not (folder / part).is_dir()]
+    if missing:
+        found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
+        raise CheckpointError(
+            f"{folder} is not a Lotus or SharpDepth checkpoint: "
+            f"{', '.join(f'{part}/' for part in missing)} missing (found: {found})"
+        )
+
+
+def _load(folder: Path, part: str, from_pretrained: Callable, dtype: torch.dtype) -> nn.Module:
+    """One network of the folder; every weight must come from its file."""
+    _require_class(folder, part)
+    try:
+        network, report = from_pretrained(
+            folder / part, torch_dtype=dtype, output_loading_info=True, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise CheckpointError(f"{folder / part} cannot be loaded: {_first_line(error)}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"{folder / part} lacks {len(missing)} weights, the first is {missing[0]}; "
+            "the file is of another model or incomplete: fetch it again"
+        )
+    return network
+
+
+def _require_class(folder: Path, part: str) -> None:
+    """Check a network's own name for its class, where its configuration gives one."""
+    config = _read_json(folder / part / "config.json", part)
+    name = config.get("_class_name")
+    if name is not None and name != PARTS[part]:
+        raise CheckpointError(f"{folder / part} holds a {name}; expected {PARTS[part]}")
+
+
+def _require_compatible(folder: Path, unet: UNet2DConditionModel, vae: AutoencoderKL) -> None:
+    channels = vae.config.latent_channels
+    if unet.config.in_channels not in (channels, 2 * channels):
+        raise CheckpointError(
+            f"{folder / 'unet'} takes {unet.config.in_channels} channels; a depth model takes "
+            f"{2 * channels} (image and depth latent) or {channels} (image latent alone)"
+        )
+    if unet.config.out_channels != channels:
+        raise CheckpointError(
+            f"{folder / 'unet'} predicts {unet.config.out_channels} channels and the VAE's latent "
+            f"has {channels}: the parts are of different models"
+        )
+
+
+def _load_schedule(folder: Path) -> DDIMScheduler:
+    """The checkpoint's noise schedule for DDIM; several steps are spaced as Lotus spaces them."""
+    config = _read_json(folder / "scheduler" / "scheduler_config.json", "scheduler")
+    if config.get("prediction_type", "sample") != "sample":
+        raise CheckpointError(
+            f"{folder / 'scheduler'}: prediction_type is {config['prediction_type']!r}; Lotus and "
+            "SharpDepth predict x0, which is 'sample'"
+        )
+    # Lotus predicts x0 whatever the base model's schedule was saved with.
+    return DDIMScheduler.from_config(config, timestep_spacing="trailing", prediction_type="sample")
+
+
+def _embed_empty_prompt(folder: Path) -> torch.Tensor:
+    """The text encoder's last hidden state for "", [1, tokens, channels], float32."""
+    transformers_logging.disable_progress_bar()  # a bar for a part of a second is noise in a log
+    encoder = _load(folder, "text_encoder", CLIPTextModel.from_pretrained, torch.float32)
+    files = {file.name for file in (folder / "tokenizer").iterdir()}
+    if not ("tokenizer.json" in files or {"vocab.json", "merges.txt"} <= files):
+        # transformers would make up a tokenizer of its own.
+        raise CheckpointError(
+            f"{folder / 'tokenizer'} holds neither tokenizer.json nor vocab.json with merges.txt"
+        )
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / 'tokenizer'} cannot be loaded: {_first_line(error)}"
+        ) from error
+    ids = tokenizer("", padding="do_not_pad", truncation=True, return_tensors="pt").input_ids
+    with torch.inference_mode():
+        return encoder.eval()(ids).last_hidden_state.clone()
+
+
+def _read_json(path: Path, part: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{part}/ of the checkpoint lacks {path.name} ({path})")
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small stack with random weights: a checkpoint in the released layout and a metric model.
+
+It stands in until trained weights exist, and it is what tests and benchmarks load: the same
+loader, the same networks, no meaning in the numbers.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from sharpdepth_ros.models.unidepth import UniDepthV1
+
+SEED = 0
+TEXT_CHANNELS = 32
+FOLDER = "random-demo-v1"
+METRIC_CONFIG = {
+    "training": {},
+    "data": {"image_shape": [224, 308]},
+    "model": {
+        "name": "UniDepthV1",
+        "num_heads": 8,
+        "expansion": 4,
+        "pixel_decoder": {"hidden_dim": 128, "depths": [3, 2, 1], "dropout": 0.0},
+        "pixel_encoder": {"name": "dinov2_vits14", "pretrained": None},
+    },
+}
+
+
+def random_checkpoint(home: Path) -> Path:
+    """Folder of the random checkpoint under `home`, written on first use.
+
+    It appears complete or not at all: it is written beside its place and renamed, so that two
+    processes that start together cannot read half of it.
+    """
+    folder = home / FOLDER
+    if not folder.is_dir():
+        home.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=home, prefix=f".{FOLDER}-"))
+        write_random_checkpoint(draft)
+        try:
+            os.rename(draft, folder)
+        except OSError:
+            shutil.rmtree(draft)
+            if not folder.is_dir():  # not the other process' finished copy: a real fault
+                raise
+    return folder
+
+
+def write_random_checkpoint(folder: Path) -> None:
+    """Write unet, vae, scheduler, text_encoder and tokenizer; the same numbers every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        UNet2DConditionModel(
+            in_channels=8,
+            out_channels=4,
+            block_out_channels=(32, 64),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            layers_per_block=1,
+            attention_head_dim=(2, 4),
+            norm_num_groups=8,
+            cross_attention_dim=TEXT_CHANNELS,
+            use_linear_projection=True,
+            class_embed_type="projection",
+            projection_class_embeddings_input_dim=4,
+        ).save_pretrained(folder / "unet")
+        AutoencoderKL(
+            block_out_channels=(8, 16, 16, 32),
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            layers_per_block=1,
+            norm_num_groups=4,
+        ).save_pretrained(folder / "vae")
+        CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=2,
+                hidden_size=TEXT_CHANNELS,
+                intermediate_size=64,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                bos_token_id=0,
+                eos_token_id=1,
+                pad_token_id=1,
+            )
+        ).save_pretrained(folder / "text_encoder")
+    DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        steps_offset=1,
+        prediction_type="sample",
+    ).save_pretrained(folder / "scheduler")
+    _write_tokenizer(folder / "tokenizer")
+
+
+def random_metric_model() -> UniDepthV1:
+    """UniDepth V1 on a ViT-S, small decoder; the same random weights every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return UniDepthV1(METRIC_CONFIG)
+
+
+def _write_tokenizer(folder: Path) -> None:
+    """A CLIP tokenizer that knows the two tokens an empty prompt consists of."""
+    folder.mkdir()
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    (folder / "vocab.json").write_text(json.dumps({start: 0, end: 1}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    config = {
+        "tokenizer_class": "CLIPTokenizer",
+        "bos_token": start,
+        "eos_token": end,
+        "pad_token": end,
+        "unk_token": end,
+        "model_max_length": 77,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads models by name or from a folder: metric depth models, and diffusion depth models."""
+
+import json
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from sharpdepth_ros.models.diffusion import CheckpointError, DepthDiffusion, load_depth_diffusion
+from sharpdepth_ros.models.metric import MetricDepthModel
+from sharpdepth_ros.models.placement import resolve_device, resolve_precision
+from sharpdepth_ros.models.random_stack import random_checkpoint, random_metric_model
+from sharpdepth_ros.models.unidepth import UniDepthV1
+from sharpdepth_ros.weights.catalogue import BUNDLED, Kind, find_model, names_of
+from sharpdepth_ros.weights.locate import locate, weights_home
+
+UNIDEPTH = {"UniDepthV1": UniDepthV1}
+
+
+def load_metric_model(
+    model: str | Path, *, device: str | torch.device = "auto", precision: str = "auto"
+) -> MetricDepthModel:
+    """Load a metric depth model f_D.
+
+    Args:
+        model: a name of the catalogue, a hub repository as `owner/name`, or a folder as the hub
+            stores it (config.json beside model.safetensors or pytorch_model.bin).
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, fp32, tf32, bf16 or fp16; geometry stays in float32.
+
+    Raises:
+        WeightsNotFound: the weights are not on this machine and cannot be fetched.
+        CheckpointError: the folder is not a metric model's, or its weights do not fit.
+        ValueError: an unknown device or precision.
+    """
+    device = resolve_device(device)
+    dtype = resolve_precision(precision, device)
+    if _is_bundled(model, "metric"):
+        network = random_metric_model()
+    else:
+        network = _load_unidepth(locate(model, "metric"))
+    return network.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def load_diffusion_model(
+    model: str | Path, device: torch.device, dtype: torch.dtype
+) -> DepthDiffusion:
+    """Load a sharpener or a generator by name, by hub repository or from its folder.
+
+    Raises:
+        WeightsNotFound: the weights are not on this machine and cannot be fetched.
+        CheckpointError: the folder is not a checkpoint in the released layout.
+    """
+    kinds = ("sharpener", "generator")
+    bundled = _is_bundled(model, *kinds)
+    folder = random_checkpoint(weights_home()) if bundled else locate(model, *kinds)
+    return load_depth_diffusion(folder, device, dtype)
+
+
+def _is_bundled(model: str | Path, *kinds: Kind) -> bool:
+    entry = find_model(str(model), *kinds)
+    return entry is not None and entry.origin == BUNDLED
+
+
+def _load_unidepth(folder: Path) -> nn.Module:
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise CheckpointError(
+            f"{folder} is not a metric model: it has no config.json. Give a folder in the "
+            f"published layout or one of {', '.join(names_of('metric'))}"
+        )
+    try:
+        config = json.loads(config_file.read_text())
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{config_file} is not JSON: {error}") from error
+    name = config.get("model", {}).get("name")
+    if name not in UNIDEPTH:
+        raise CheckpointError(
+            f"{config_file}: model.name is {name!r}; known are {', '.join(UNIDEPTH)}"
+        )
+    # Built without memory or initial values: every one of them comes from the file.
+    with torch.device("meta"):
+        network = UNIDEPTH[name](config)
+    try:
+        network.load_state_dict(_read_state_dict(folder), strict=True, assign=True)
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines()
+        raise CheckpointError(
+            f"the weights in {folder} do not fit {name}: {' '.join(lines[:2])[:300]}"
+        ) from error
+    return network
+
+
+def _read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
+    safetensors, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
+    try:
+        if safetensors.is_file():
+            return load_file(safetensors)
+        if pickled.is_file():
+            # weights_only: tensors are read, code that a pickle may carry is not run.
+            return torch.load(pickled, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{pickled} cannot be read as tensors: it is damaged or carries code, which is not run"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        raise CheckpointError(f"the weights in {folder} cannot be read: {error}") from error
+    raise CheckpointError(f"{folder} has neither {safetensors.name} nor {pickled.name}")

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the two models disagree, and the noise-aware gate that renoises just that."""
+
+import torch
+import torch.nn.functional as F
+
+FLAT_RANGE = 1e-3
+"""A metric map whose depth varies by less than this share of its farthest point is flat: a wall
+that fills the view. Min-max normalisation would blow its noise up to edges."""
+
+LEAST_DISAGREEMENT = 1e-3
+"""Lower bound of the discrepancy's maximum, on the normalised scale [-1, 1]. Below it the models
+agree everywhere, and dividing by it would call their rounding a disagreement."""
+
+
+def normalise_metric(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Map metric depth to [-1, 1] by each image's own nearest and farthest point.
+
+    Args:
+        depth: [B, 1, h, w] metres. Pixels that are not finite count as far.
+
+    Returns:
+        The normalised map [B, 1, h, w], finite everywhere, and a bool [B]: whether the map is
+        flat or empty, so that its normalised form carries no information.
+    """
+    finite = depth.isfinite()
+    near = depth.where(finite, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
+    far = depth.where(finite, -torch.inf).amax(dim=(1, 2, 3), keepdim=True)
+    extent, least = far - near, FLAT_RANGE * torch.maximum(near.abs(), far.abs())
+    flat = (extent < least) | (extent <= 0)  # an empty map has the extent -inf
+    normalised = (depth - near) / torch.maximum(extent, least) * 2 - 1
+    normalised = normalised.where(finite & (least > 0), 1.0).clamp(-1, 1)
+    return normalised, flat.flatten()
+
+
+def discrepancy_map(generated: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
+    """e = |d_g - n| / max |d_g - n|, the paper's discrepancy, in [0, 1].
+
+    Args:
+        generated: [B, 1, h, w] the generator's depth, about [-1, 1].
+        metric: [B, 1, h, w] the normalised metric depth.
+
+    Returns:
+        [B, 1, h, w]. A pixel where the generator gives no finite number counts as 1.
+    """
+    error = (generated - metric).abs()
+    finite = error.isfinite()
+    largest = error.where(finite, 0.0).amax(dim=(1, 2, 3), keepdim=True)
+    return (error / largest.clamp_min(LEAST_DISAGREEMENT)).where(finite, 1.0).clamp(0, 1)
+
+
+def gate_latent(
+    discrepancy: torch.Tensor, renoised: torch.Tensor, metric_latent: torch.Tensor, stride: int
+) -> torch.Tensor:
+    """z' = m * renoised + (1 - m) * z_d: noise where the models disagree, f_D where they agree.
+
+    Args:
+        discrepancy: [B, 1, h, w] in [0, 1].
+        renoised: [B, C, h / stride, w / stride] the generator's latent with noise.
+        metric_latent: the same shape, the metric depth's latent.
+        stride: pixels per latent cell; m is the discrepancy at every stride-th pixel.
+    """
+    gate = F.interpolate(discrepancy, scale_factor=1 / stride, mode="nearest").to(renoised.dtype)
+    return gate * renoised + (1 - gate) * metric_latent

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share: golden numbers, a metric model that answers as told, a scratch home."""
+
+import sharpdepth_ros  # isort: skip - sets how torch's threads wait, before torch is loaded
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of golden numbers and the tiny checkpoint."""
+    return DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def weights_home(tmp_path_factory):
+    """A home for generated weights, so that no test depends on what this machine has cached."""
+    home = tmp_path_factory.mktemp("weights_home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHARPDEPTH_HOME", str(home))
+        yield home
+
+
+class GivenMetricModel:
+    """A metric model that returns the depth it was made with and remembers what it was shown."""
+
+    def __init__(self, depth: np.ndarray, intrinsics: np.ndarray | None = None):
+        self.depth = torch.as_tensor(depth, dtype=torch.float32)[None, None]
+        self.estimate = None if intrinsics is None else torch.as_tensor(intrinsics)[None].float()
+        self.rgb = self.intrinsics = None
+
+    def infer(self, rgb, intrinsics=None):
+        self.rgb, self.intrinsics = rgb, intrinsics
+        return sharpdepth_ros.MetricDepth(self.depth, self.estimate)
+
+
+@pytest.fixture(scope="session")
+def given_metric_model():
+    """The class above, for tests that fix what f_D says."""
+    return GivenMetricModel
