@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Visibility: which surface each pixel's ray meets first, and at what exact depth.
+
+Every ray is cast through a pixel centre and every hit is solved in closed form; nothing is
+interpolated. What makes it fast is that no primitive is tried on pixels it cannot cover. In
+homogeneous pixel coordinates p = (u, v, 1) the sides of a quad are half-planes and its inverse
+depth is affine, and the silhouette of a quadric is a conic. So each primitive covers one run of
+pixels per image row, found by solving a linear or quadratic equation; the runs of all primitives
+are expanded into one flat list of (primitive, pixel) candidates, and the nearest one wins. The
+whole of it is array arithmetic without a loop over primitives.
+
+Shadow maps use the same code with an orthographic view (the sun) or a perspective one (a lamp).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .camera import PinholeCamera
+from .primitives import Quadrics, Quads
+
+# Runs are widened by this many pixels so that quads sharing a side leave no crack between them.
+_EDGE_SLACK = 1e-6
+_MIN_DEPTH = 1e-4
+
+
+@dataclass(frozen=True)
+class View:
+    """How world points fall on an image, and which ray belongs to a pixel.
+
+    to_pixel      [3, 4]: world point (x, y, z, 1) to homogeneous pixel coordinates
+    to_depth      [4]: world point to depth along the viewing axis, metres
+    origin, direction  [3, 3] each: the ray of pixel p is origin @ p + depth * (direction @ p)
+    perspective   False for an orthographic view
+    """
+
+    width: int
+    height: int
+    to_pixel: np.ndarray
+    to_depth: np.ndarray
+    origin: np.ndarray
+    direction: np.ndarray
+    perspective: bool
+
+    @classmethod
+    def of_camera(cls, camera: PinholeCamera, pose: np.ndarray, corners: bool = False) -> View:
+        """The camera's view. With ``corners`` the rays pass through the (width + 1) x (height + 1)
+        pixel corners instead of the centres."""
+        k = camera.intrinsics
+        if corners:
+            k[:2, 2] += 0.5
+        rotation, position = pose[:3, :3], pose[:3, 3]
+        world_to_camera = np.hstack([rotation.T, -(rotation.T @ position)[:, None]])
+        origin = np.zeros((3, 3))
+        origin[:, 2] = position
+        extra = int(corners)
+        return cls(
+            width=camera.width + extra,
+            height=camera.height + extra,
+            to_pixel=k @ world_to_camera,
+            to_depth=world_to_camera[2],
+            origin=origin,
+            direction=rotation @ np.linalg.inv(k),
+            perspective=True,
+        )
+
+    @classmethod
+    def orthographic(cls, direction: np.ndarray, points: np.ndarray, size: int) -> View:
+        """A square view of ``size`` pixels along ``direction`` [3] that holds ``points`` [n, 3]."""
+        forward = direction / np.linalg.norm(direction)
+        side = np.cross(forward, (0.0, 0.0, 1.0) if abs(forward[2]) < 0.9 else (1.0, 0.0, 0.0))
+        right = side / np.linalg.norm(side)
+        axes = np.stack([right, np.cross(forward, right), forward])
+        local = points @ axes.T
+        low, high = local.min(axis=0), local.max(axis=0)
+        scale = (size - 2) / np.maximum(high - low, 1e-3)[:2]
+        to_pixel = np.zeros((3, 4))
+        to_pixel[:2, :3] = scale[:, None] * axes[:2]
+        to_pixel[:2, 3] = 0.5 - scale * low[:2]
+        to_pixel[2, 3] = 1.0
+        origin = np.zeros((3, 3))
+        origin[:, :2] = axes[:2].T / scale
+        origin[:, 2] = axes[:2].T @ (low[:2] - 0.5 / scale) + axes[2] * low[2]
+        along = np.zeros((3, 3))
+        along[:, 2] = forward
+        to_depth = np.append(forward, -low[2])
+        return cls(size, size, to_pixel, to_depth, origin, along, False)
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """World points [..., 3] to homogeneous pixel coordinates [..., 3]."""
+        return points @ self.to_pixel[:, :3].T + self.to_pixel[:, 3]
+
+    def depth(self, points: np.ndarray) -> np.ndarray:
+        """World points [..., 3] to depth [...], metres."""
+        return points @ self.to_depth[:3] + self.to_depth[3]
+
+    def key(self, depth: np.ndarray) -> np.ndarray:
+        """A number that is affine over a plane's pixels and larger for nearer points."""
+        return 1 / depth if self.perspective else -depth
+
+
+@dataclass
+class Visibility:
+    """The nearest surface of every pixel of a view, flattened row by row.
+
+    key      float32 [pixels]: View.key of the depth; 0 (perspective) or -inf where there is none
+    surface  int64 [pixels]: quads first, then quadrics; -1 where the ray meets nothing
+    depth    float64 [pixels]: exact depth along the viewing axis, metres; inf where nothing
+    """
+
+    key: np.ndarray
+    surface: np.ndarray
+    depth: np.ndarray
+
+
+@dataclass
+class _Candidates:
+    """(primitive, pixel) pairs, grouped in runs: one run is one primitive on one image row."""
+
+    primitive: np.ndarray  # [runs]
+    row: np.ndarray  # [runs] image row
+    first: np.ndarray  # [runs] first column
+    length: np.ndarray  # [runs]
+    step: np.ndarray  # [pairs] column minus the run's first column
+    pixel: np.ndarray  # [pairs] flat pixel index
+
+    def spread(self, per_run: np.ndarray) -> np.ndarray:
+        """Values per run to values per pair."""
+        return np.repeat(per_run, self.length)
+
+
+def visibility(view: View, quads: Quads, quadrics: Quadrics) -> Visibility:
+    """Cast one ray through each pixel of ``view`` and keep the nearest hit."""
+    key, surface = empty_key(view), np.full(view.width * view.height, -1)
+    depth = np.full(view.width * view.height, np.inf)
+
+    pairs, plane = _quad_candidates(view, quads)
+    pair_key = _affine_key(pairs, plane)
+    np.maximum.at(key, pairs.pixel, pair_key)
+    won = np.flatnonzero(pair_key == key[pairs.pixel])
+    won_pixel = pairs.pixel[won]
+    surface[won_pixel] = pairs.spread(pairs.primitive)[won]
+
+    # The race ran in float32; the winners' depth is solved again in float64.
+    seen = np.flatnonzero(surface >= 0)
+    row, column = np.divmod(seen, view.width)
+    coefficient = plane[surface[seen]]
+    exact = coefficient[:, 0] * column + coefficient[:, 1] * row + coefficient[:, 2]
+    depth[seen] = 1 / exact if view.perspective else -exact
+
+    quadric, pixel, hit_depth = _quadric_hits(view, quadrics)
+    hit_key = view.key(hit_depth).astype(np.float32)
+    ahead = hit_key > key[pixel]
+    np.maximum.at(key, pixel, hit_key)
+    won = np.flatnonzero(ahead & (hit_key == key[pixel]))
+    surface[pixel[won]] = len(quads) + quadric[won]
+    depth[pixel[won]] = hit_depth[won]
+    return Visibility(key, surface, depth)
+
+
+def empty_key(view: View) -> np.ndarray:
+    """The key buffer [pixels] of a view of nothing."""
+    return np.full(view.width * view.height, 0.0 if view.perspective else -np.inf, np.float32)
+
+
+def nearest_key(view: View, quads: Quads, quadrics: Quadrics, key: np.ndarray) -> np.ndarray:
+    """Draw into ``key`` (in place) the largest key per pixel: all a shadow map needs."""
+    pairs, plane = _quad_candidates(view, quads)
+    np.maximum.at(key, pairs.pixel, _affine_key(pairs, plane))
+    _, pixel, depth = _quadric_hits(view, quadrics)
+    np.maximum.at(key, pixel, view.key(depth).astype(np.float32))
+    return key
+
+
+def _affine_key(pairs: _Candidates, plane: np.ndarray) -> np.ndarray:
+    slope = plane[pairs.primitive]
+    start = slope[:, 0] * pairs.first + slope[:, 1] * pairs.row + slope[:, 2]
+    key = pairs.spread(slope[:, 0].astype(np.float32))
+    key *= pairs.step.astype(np.float32)
+    key += pairs.spread(start.astype(np.float32))
+    return key
+
+
+def _quad_candidates(view: View, quads: Quads) -> tuple[_Candidates, np.ndarray]:
+    """Covered pixels, and each quad's key as an affine function of (u, v, 1), float64 [n, 3]."""
+    corner = view.project(quads.vertices)
+    normal = np.cross(corner[:, 2] - corner[:, 0], corner[:, 3] - corner[:, 1])
+    offset = np.einsum("ni,ni->n", normal, corner[:, 0])
+    facing = np.abs(offset) > 1e-12 * np.abs(corner).max(axis=(1, 2)) ** 2
+    safe = np.where(facing, offset, 1.0)
+    inverse_depth = normal / safe[:, None]
+    if view.perspective:
+        plane = inverse_depth
+    else:
+        plane = _ortho_depth_plane(view, quads, corner, facing)
+    sides = np.cross(corner, np.roll(corner, -1, axis=1)) * np.sign(safe)[:, None, None]
+    halves = np.concatenate([sides, inverse_depth[:, None]], axis=1)  # [n, 5, 3], all >= 0 inside
+
+    low, high, left, right = _pixel_bounds(view, corner)
+    shown = facing & (low <= high) & (left <= right)
+    index = np.flatnonzero(shown)
+    primitive, row = _rows(index, low[index], high[index])
+    half = halves[primitive]
+    slope, value = half[:, :, 0], half[:, :, 1] * row[:, None] + half[:, :, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = -value / slope
+    first = np.where(slope > 0, crossing, -np.inf).max(axis=1)
+    last = np.where(slope < 0, crossing, np.inf).min(axis=1)
+    outside = ((slope == 0) & (value < 0)).any(axis=1)
+    first = np.maximum(np.ceil(np.maximum(first, -1.0) - _EDGE_SLACK), left[primitive])
+    last = np.minimum(np.floor(np.minimum(last, view.width) + _EDGE_SLACK), right[primitive])
+    last[outside] = -1
+    return _expand(view, primitive, row, first, last), plane
+
+
+def _ortho_depth_plane(
+    view: View, quads: Quads, corner: np.ndarray, facing: np.ndarray
+) -> np.ndarray:
+    points = corner.copy()
+    points[:, :, 2] = view.depth(quads.vertices)
+    normal = np.cross(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
+    normal = normal / np.where(facing, normal[:, 2], 1.0)[:, None]
+    start = points[:, 0, 2] + normal[:, 0] * points[:, 0, 0] + normal[:, 1] * points[:, 0, 1]
+    return np.stack([normal[:, 0], normal[:, 1], -start], axis=1)  # minus the depth
+
+
+def _quadric_hits(
+    view: View, quadrics: Quadrics
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Quadric, pixel and depth (float64) of every meeting of a ray with a quadric."""
+    linear = quadrics.to_local[:, :, :3]
+    origin = linear @ view.origin  # local ray: origin @ p + depth * direction @ p
+    origin[:, :, 2] += quadrics.to_local[:, :, 3]
+    direction = linear @ view.direction
+    conic = _silhouette(view, quadrics.coefficients, origin, direction)
+
+    low, high, left, right = _pixel_bounds(view, view.project(quadrics.corners()))
+    index = np.flatnonzero((low <= high) & (left <= right))
+    primitive, row = _rows(index, low[index], high[index])
+    # On one row the silhouette's inside is  a u^2 + 2 b u + c >= 0.
+    q = conic[primitive]
+    a, b = q[:, 0, 0], q[:, 0, 1] * row + q[:, 0, 2]
+    c = q[:, 1, 1] * row * row + 2 * q[:, 1, 2] * row + q[:, 2, 2]
+    discriminant = b * b - a * c
+    bounded = a < 0  # else the inside is two half-lines or everything: try the whole box
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = np.sqrt(np.maximum(discriminant, 0)) / -a
+        middle = -b / a
+    first, last = left[primitive].astype(float), right[primitive].astype(float)
+    first[bounded] = np.maximum(first, np.ceil(middle - half - _EDGE_SLACK))[bounded]
+    last[bounded] = np.minimum(last, np.floor(middle + half + _EDGE_SLACK))[bounded]
+    last[bounded & (discriminant < 0)] = -1
+    pairs = _expand(view, primitive, row, first, last)
+
+    local_origin = _at_pairs(pairs, origin)
+    local_direction = _at_pairs(pairs, direction)
+    shape = [pairs.spread(quadrics.coefficients[pairs.primitive, i]) for i in range(3)]
+    capped = pairs.spread(quadrics.capped[pairs.primitive])
+    depth = _first_hit(local_origin, local_direction, shape, capped)
+    hit = np.flatnonzero(np.isfinite(depth))
+    return pairs.spread(pairs.primitive)[hit], pairs.pixel[hit], depth[hit]
+
+
+def _first_hit(
+    origin: list[np.ndarray],
+    direction: list[np.ndarray],
+    shape: list[np.ndarray],
+    capped: np.ndarray,
+) -> np.ndarray:
+    """Depth of the first hit of local rays with quadrics within |z| <= 1; inf where none."""
+    ox, oy, oz = origin
+    dx, dy, dz = direction
+    alpha, beta, gamma = shape
+    a = dx * dx + dy * dy + alpha * dz * dz
+    b = ox * dx + oy * dy + (alpha * oz + beta / 2) * dz
+    c = ox * ox + oy * oy + (alpha * oz + beta) * oz + gamma
+    discriminant = b * b - a * c
+    best = np.full(len(ox), np.inf)
+
+    def offer(depth: np.ndarray, valid: np.ndarray) -> None:
+        np.minimum(best, depth, out=best, where=valid & (depth > _MIN_DEPTH))
+
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        root = np.sqrt(discriminant)
+        for depth in ((-b - root) / a, (-b + root) / a):
+            offer(depth, (discriminant >= 0) & (np.abs(oz + depth * dz) <= 1 + 1e-9))
+        for cap in (-1.0, 1.0):
+            depth = (cap - oz) / dz
+            x, y = ox + depth * dx, oy + depth * dy
+            offer(depth, capped & (x * x + y * y + alpha + beta * cap + gamma <= 0))
+    return best
+
+
+def _silhouette(
+    view: View, shape: np.ndarray, origin: np.ndarray, direction: np.ndarray
+) -> np.ndarray:
+    """Symmetric [n, 3, 3] with p^T Q p >= 0 where the ray of p meets the unclipped quadric."""
+    n = len(shape)
+    metric = np.zeros((n, 3, 3))
+    metric[:, 0, 0] = metric[:, 1, 1] = 1
+    metric[:, 2, 2] = shape[:, 0]
+    unit = np.array([0.0, 0.0, 1.0])
+
+    def form(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return np.swapaxes(left, 1, 2) @ metric @ right
+
+    quadratic, cross, constant = (
+        form(direction, direction),
+        form(origin, direction),
+        form(origin, origin),
+    )
+    half_beta = shape[:, 1, None] / 2
+    if view.perspective:  # origin is the same for all pixels
+        b = cross[:, 2] + half_beta * direction[:, 2]
+        c = constant[:, 2, 2] + shape[:, 1] * origin[:, 2, 2] + shape[:, 2]
+        return b[:, :, None] * b[:, None, :] - c[:, None, None] * quadratic
+    # direction is the same for all pixels
+    a = quadratic[:, 2, 2]
+    b = cross[:, :, 2] + half_beta * direction[:, 2, 2, None] * unit
+    tilt = origin[:, 2, :, None] * unit
+    c = constant + half_beta[:, :, None] * (tilt + np.swapaxes(tilt, 1, 2))
+    c[:, 2, 2] += shape[:, 2]
+    return b[:, :, None] * b[:, None, :] - a[:, None, None] * c
+
+
+def _pixel_bounds(view: View, corner: np.ndarray) -> tuple[np.ndarray, ...]:
+    """First and last row, first and last column [n] each of projected corners [n, k, 3].
+
+    Empty (first after last) when all corners are behind the view; the whole image when some are.
+    """
+    weight = corner[:, :, 2]
+    front = (weight > _MIN_DEPTH).all(axis=1)
+    behind = (weight <= 0).all(axis=1)
+    pixel = corner[:, :, :2] / np.where(front[:, None], weight, 1.0)[:, :, None]
+    low = np.ceil(pixel.min(axis=1) - _EDGE_SLACK)
+    high = np.floor(pixel.max(axis=1) + _EDGE_SLACK)
+    limit = np.array([view.width - 1, view.height - 1])
+    low = np.where(front[:, None], np.clip(low, 0, limit + 1), 0)
+    high = np.where(front[:, None], np.clip(high, -1, limit), limit)
+    high[behind] = -1
+    low, high = low.astype(np.int64), high.astype(np.int64)
+    return low[:, 1], high[:, 1], low[:, 0], high[:, 0]
+
+
+def _rows(index: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    count = high - low + 1
+    offset = np.cumsum(count) - count
+    row = np.arange(count.sum()) + np.repeat(low - offset, count)
+    return np.repeat(index, count), row
+
+
+def _expand(
+    view: View, primitive: np.ndarray, row: np.ndarray, first: np.ndarray, last: np.ndarray
+) -> _Candidates:
+    keep = np.flatnonzero(first <= last)
+    primitive, row = primitive[keep], row[keep]
+    first = first[keep].astype(np.int64)
+    length = last[keep].astype(np.int64) - first + 1
+    offset = np.cumsum(length) - length
+    step = np.arange(length.sum()) - np.repeat(offset, length)
+    pixel = step + np.repeat(row * view.width + first, length)
+    return _Candidates(primitive, row, first, length, step, pixel)
+
+
+def _at_pairs(pairs: _Candidates, matrix: np.ndarray) -> list[np.ndarray]:
+    """matrix [n, 3, 3] @ (u, v, 1) for every pair: three arrays [pairs]."""
+    m = matrix[pairs.primitive]
+    column = pairs.spread(pairs.first) + pairs.step
+    start = m[:, :, 1] * pairs.row[:, None] + m[:, :, 2]
+    return [pairs.spread(m[:, i, 0]) * column + pairs.spread(start[:, i]) for i in range(3)]
