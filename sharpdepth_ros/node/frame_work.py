@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the worker's threads do for the node: load the models, process frames, publish results."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import time
+import traceback
+from collections.abc import Callable
+
+import torch
+
+from sharpdepth_ros.node.outputs import Outputs
+from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.problems import ProblemReporter
+from sharpdepth_ros.node.processing import BadInput, Frame, FrameProcessor, FrameResult
+from sharpdepth_ros.node.statistics import FrameStatistics
+from sharpdepth_ros.node.worker import CannotContinue
+from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
+
+
+def build_pipeline(parameters: Parameters) -> SharpDepthPipeline:
+    """Loads the models that the parameters name.
+
+    Raises:
+        ValueError: a name, device or precision that is not known.
+        OSError: weights that are not there or cannot be read.
+    """
+    return SharpDepthPipeline.from_pretrained(
+        parameters.model,
+        metric_model=parameters.metric_model,
+        generator=parameters.generator or None,
+        device=parameters.device,
+        precision=parameters.precision,
+        compile=parameters.compile,
+    )
+
+
+class FrameWork:
+    """The node's `Work` (see worker.py).
+
+    Attributes:
+        last_result: the last frame that was published; None before the first.
+    """
+
+    def __init__(
+        self,
+        parameters: Callable[[], Parameters],
+        outputs: Outputs,
+        statistics: FrameStatistics,
+        problems: ProblemReporter,
+        on_lost: Callable[[CannotContinue], None],
+        pipeline_factory: Callable[[Parameters], SharpDepthPipeline],
+    ) -> None:
+        self._parameters = parameters
+        self._outputs = outputs
+        self._statistics = statistics
+        self._problems = problems
+        self._on_lost = on_lost
+        self._pipeline_factory = pipeline_factory
+        self._processor: FrameProcessor | None = None
+        self.device = torch.device("cpu")
+        self.last_result: FrameResult | None = None
+
+    def load(self) -> None:
+        pipeline = self._pipeline_factory(self._parameters())
+        self.device = torch.device(pipeline.device)
+        self._processor = FrameProcessor(pipeline, self._parameters)
+        self._processor.warm_up()
+
+    def process(self, frame: Frame) -> FrameResult | None:
+        demand = self._outputs.demand()
+        if not demand:
+            return None
+        try:
+            return self._processor(frame, demand)
+        except BadInput:
+            raise
+        except Exception as error:
+            if self.device.type == "cuda" and not _is_out_of_memory(error):
+                # An error that stays after the queue has been waited for is the device's own.
+                try:
+                    torch.cuda.synchronize(self.device)
+                except RuntimeError as fault:
+                    raise CannotContinue(f"{self.device} is lost: {fault}") from error
+            raise
+
+    def publish(self, result: FrameResult) -> None:
+        stages = result.timings | self._outputs.publish(result)
+        age = (time.monotonic() - result.frame.received) * 1e3
+        self._statistics.published(age, stages)
+        self.last_result = result
+        if not result.aligned:
+            self._problems.warning(
+                "not_aligned",
+                "the sharpened depth could not be fitted to the metric depth; this frame's depth "
+                "is the metric model's alone",
+            )
+
+    def failed(self, stage: str, error: Exception) -> None:
+        if isinstance(error, BadInput):
+            self._statistics.dropped(error.cause)
+            self._problems.warning(error.cause, str(error))
+        elif _is_out_of_memory(error):
+            _free_memory()
+            self._statistics.dropped("out_of_memory")
+            self._problems.error(
+                "out_of_memory",
+                f"out of memory on {self.device}; the frame is dropped and the cache emptied. If "
+                "this goes on, lower processing_resolution (now "
+                f"{self._parameters().processing_resolution})",
+            )
+        else:
+            self._statistics.dropped(f"{stage}_failed")
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            self._problems.error(
+                f"{stage}_failed",
+                f"a frame failed to {stage}: {type(error).__name__}: {error} "
+                f"({where.filename}:{where.lineno})",
+            )
+
+    def superseded(self, frame: Frame) -> None:
+        self._statistics.dropped("superseded")
+
+    def lost(self, error: CannotContinue) -> None:
+        self._on_lost(error)
+
+    def unload(self) -> None:
+        self._processor = None
+        self.last_result = None
+        _free_memory()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # The CPU's allocator has no exception of its own.
+    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def _free_memory() -> None:
+    """Gives memory that nothing refers to back to the device and to the system."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    # Another C library than glibc decides by itself when to give memory back.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

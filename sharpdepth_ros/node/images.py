@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sensor_msgs/Image and CompressedImage to arrays and back.
+
+cv_bridge does part of this on a ROS machine. It is not used here: its compiled part fails with a
+NumPy of another major version, and it has no NV12, NV21 or padded YUV. The test suite compares the
+two where cv_bridge can be imported.
+"""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How an encoding stores an image.
+
+    Attributes:
+        dtype: of one sample.
+        channels: samples per pixel in a row; for packed and planar YUV, bytes per luma pixel.
+        to_rgb: [rows, W, channels] or [rows, W] to uint8 [H, W, 3].
+        planar: 4:2:0, chroma rows follow the luma rows.
+    """
+
+    dtype: type
+    channels: int
+    to_rgb: Callable[[np.ndarray], np.ndarray]
+    planar: bool = False
+
+
+def _convert(code: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda image: cv2.cvtColor(image, code)
+
+
+def _to_8_bit(image: np.ndarray) -> np.ndarray:
+    # 65535 is 255, as cv_bridge scales it. (convertScaleAbs accepts up to four channels.)
+    return cv2.convertScaleAbs(image, alpha=255.0 / 65535.0)
+
+
+def _convert_16(code: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda image: _to_8_bit(cv2.cvtColor(image, code))
+
+
+_LAYOUTS: dict[str, _Layout] = {
+    "rgb8": _Layout(np.uint8, 3, lambda image: image),
+    "bgr8": _Layout(np.uint8, 3, _convert(cv2.COLOR_BGR2RGB)),
+    "rgba8": _Layout(np.uint8, 4, _convert(cv2.COLOR_RGBA2RGB)),
+    "bgra8": _Layout(np.uint8, 4, _convert(cv2.COLOR_BGRA2RGB)),
+    "mono8": _Layout(np.uint8, 1, _convert(cv2.COLOR_GRAY2RGB)),
+    "8UC1": _Layout(np.uint8, 1, _convert(cv2.COLOR_GRAY2RGB)),
+    "rgb16": _Layout(np.uint16, 3, _to_8_bit),
+    "bgr16": _Layout(np.uint16, 3, _convert_16(cv2.COLOR_BGR2RGB)),
+    "rgba16": _Layout(np.uint16, 4, _convert_16(cv2.COLOR_RGBA2RGB)),
+    "bgra16": _Layout(np.uint16, 4, _convert_16(cv2.COLOR_BGRA2RGB)),
+    "mono16": _Layout(np.uint16, 1, _convert_16(cv2.COLOR_GRAY2RGB)),
+    "16UC1": _Layout(np.uint16, 1, _convert_16(cv2.COLOR_GRAY2RGB)),
+    # yuv422 is U Y V Y; the names without a number are newer and mean the same bytes.
+    "yuv422": _Layout(np.uint8, 2, _convert(cv2.COLOR_YUV2RGB_UYVY)),
+    "uyvy": _Layout(np.uint8, 2, _convert(cv2.COLOR_YUV2RGB_UYVY)),
+    "yuv422_yuy2": _Layout(np.uint8, 2, _convert(cv2.COLOR_YUV2RGB_YUY2)),
+    "yuyv": _Layout(np.uint8, 2, _convert(cv2.COLOR_YUV2RGB_YUY2)),
+    "nv12": _Layout(np.uint8, 1, _convert(cv2.COLOR_YUV2RGB_NV12), planar=True),
+    "nv21": _Layout(np.uint8, 1, _convert(cv2.COLOR_YUV2RGB_NV21), planar=True),
+}
+# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row.
+for _ros, _opencv in {"rggb": "BG", "bggr": "RG", "gbrg": "GR", "grbg": "GB"}.items():
+    _code = getattr(cv2, f"COLOR_Bayer{_opencv}2RGB")
+    _LAYOUTS[f"bayer_{_ros}8"] = _Layout(np.uint8, 1, _convert(_code))
+    _LAYOUTS[f"bayer_{_ros}16"] = _Layout(np.uint16, 1, _convert_16(_code))
+
+ENCODINGS = tuple(_LAYOUTS)
+
+
+def image_to_rgb(message: Image) -> np.ndarray:
+    """The picture of an Image message.
+
+    Args:
+        message: any encoding of `ENCODINGS`; rows may be padded, samples big-endian.
+
+    Returns:
+        uint8 [H, W, 3]. For unpadded rgb8 it is the message's own memory.
+
+    Raises:
+        ValueError: the encoding is not known, the image is empty, or its size, step and data do not
+            fit together. The message has the values.
+    """
+    layout = _LAYOUTS.get(message.encoding)
+    if layout is None:
+        raise ValueError(
+            f"image encoding {message.encoding!r} is not supported (supported: "
+            f"{', '.join(ENCODINGS)})"
+        )
+    width, height, step = message.width, message.height, message.step
+    if width == 0 or height == 0:
+        raise ValueError(f"the image is empty: {width}x{height}")
+    halved = layout.channels == 2 or layout.planar  # chroma has half the columns
+    if (halved and width % 2) or (layout.planar and height % 2):
+        raise ValueError(f"a {message.encoding} image cannot be {width}x{height}: odd size")
+    sample = np.dtype(layout.dtype)
+    row_bytes = width * layout.channels * sample.itemsize
+    if step < row_bytes:
+        raise ValueError(
+            f"image step {step} is too small: {width} {message.encoding} pixels take {row_bytes} "
+            "bytes"
+        )
+    rows = height + height // 2 if layout.planar else height
+    if len(message.data) != step * rows:
+        raise ValueError(
+            f"image data has {len(message.data)} bytes, but step {step} times {rows} rows of a "
+            f"{width}x{height} {message.encoding} image are {step * rows}"
+        )
+    data = np.frombuffer(message.data, np.uint8).reshape(rows, step)[:, :row_bytes]
+    if sample.itemsize > 1:
+        order = ">" if message.is_bigendian else "<"
+        data = np.ascontiguousarray(data).view(sample.newbyteorder(order)).astype(sample)
+    if layout.channels > 1:
+        data = np.ascontiguousarray(data).reshape(rows, width, layout.channels)
+    return np.ascontiguousarray(layout.to_rgb(data))
+
+
+def compressed_to_rgb(message: CompressedImage) -> np.ndarray:
+    """The picture of a CompressedImage message (jpeg or png), uint8 [H, W, 3].
+
+    Raises:
+        ValueError: the data is empty or no picture.
+    """
+    if "compressedDepth" in message.format:
+        raise ValueError(f"compressed format {message.format!r} is a depth image, not a picture")
+    if len(message.data) == 0:
+        raise ValueError("the compressed image is empty: 0 bytes")
+    # A camera's calibration is for the sensor's rows and columns, so no turning by EXIF.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
+    if bgr is None:
+        raise ValueError(
+            f"{len(message.data)} bytes of compressed image (format {message.format!r}) cannot be "
+            "decoded as jpeg or png"
+        )
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
+
+
+def resized_data(message: object, size: int) -> np.ndarray:
+    """The message's data as a writable uint8 [size] array, allocated again only at another size.
+
+    Filling the message's own memory saves the two copies that assigning to `data` makes.
+    """
+    if len(message.data) != size:
+        message.data = array.array("B", bytes(size))
+    return np.frombuffer(message.data, np.uint8)
+
+
+#: encoding -> (type of a sample, shape of a pixel)
+_OUTPUTS = {"32FC1": (np.float32, ()), "16UC1": (np.uint16, ()), "rgb8": (np.uint8, (3,))}
+
+
+class ImageWriter:
+    """Makes Image messages of one topic, again and again in the same memory.
+
+    A message is good until the next one is made; publishing has copied it by then.
+    """
+
+    def __init__(self) -> None:
+        self._message = Image()
+
+    def __call__(self, pixels: np.ndarray, encoding: str, header: Header) -> Image:
+        """The message of an array.
+
+        Args:
+            pixels: [H, W] float32 for 32FC1, uint16 for 16UC1, or [H, W, 3] uint8 for rgb8.
+            encoding: one of these three.
+            header: stamp and frame.
+        """
+        dtype, pixel = _OUTPUTS[encoding]
+        if pixels.dtype != dtype or pixels.shape[2:] != pixel:
+            raise ValueError(
+                f"{encoding} takes {np.dtype(dtype)} [H, W{', 3' if pixel else ''}], "
+                f"got {pixels.dtype} {list(pixels.shape)}"
+            )
+        message = self._message
+        message.header = header
+        message.height, message.width = pixels.shape[:2]
+        message.encoding = encoding
+        message.step = pixels.nbytes // message.height
+        view = resized_data(message, pixels.nbytes).view(dtype).reshape(pixels.shape)
+        np.copyto(view, pixels)
+        return message

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declares the parameter table on a node and keeps a checked snapshot of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters, Spec
+
+
+class ParameterServer:
+    """The node's parameters as ROS sees them.
+
+    Attributes:
+        values: the current values; one immutable object, replaced as a whole, so that any thread
+            may read it at any time and sees one consistent set.
+
+    Raises:
+        ValueError: a value given at start is out of range or does not fit the others.
+    """
+
+    def __init__(self, node: Node, is_active: Callable[[], bool]) -> None:
+        self._is_active = is_active
+        given = {}
+        for name, default in DEFAULTS.items():
+            descriptor = _descriptor(SPECS[name], default)
+            # Ranges are checked by the table, which has the better message.
+            given[name] = node.declare_parameter(name, default, descriptor).value
+        self.values = Parameters().changed(given)
+        node.add_on_set_parameters_callback(self._validate)
+        node.add_post_set_parameters_callback(self._commit)
+
+    def _validate(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        changes = _ours(parameters)
+        try:
+            values = self.values.changed(changes)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        reload = values.reload_needed(self.values)
+        if reload and self._is_active():
+            return SetParametersResult(
+                successful=False,
+                reason=f"{', '.join(reload)} cannot change while the node is active: "
+                "deactivate it, set the parameter, activate it again",
+            )
+        return SetParametersResult(successful=True)
+
+    def _commit(self, parameters: Sequence[Parameter]) -> None:
+        self.values = self.values.changed(_ours(parameters))
+
+
+def _ours(parameters: Sequence[Parameter]) -> dict[str, object]:
+    """The parameters of the table among those of a call (use_sim_time and others are not)."""
+    return {p.name: p.value for p in parameters if p.name in SPECS}
+
+
+def _descriptor(spec: Spec, default: object) -> ParameterDescriptor:
+    notes = []
+    if spec.choices:
+        notes.append("One of: " + ", ".join(spec.choices) + ".")
+    if spec.reload:
+        notes.append("Refused while the node is active.")
+    descriptor = ParameterDescriptor(
+        description=spec.description,
+        additional_constraints=" ".join(notes),
+        read_only=spec.startup,
+    )
+    if isinstance(default, float) and spec.low is not None:
+        descriptor.floating_point_range.append(
+            FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high), step=0.0)
+        )
+    elif type(default) is int and spec.low is not None:
+        descriptor.integer_range.append(
+            IntegerRange(from_value=int(spec.low), to_value=int(spec.high), step=1)
+        )
+    return descriptor

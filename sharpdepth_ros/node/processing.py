@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done with one frame between its messages and the arrays that are published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.geometry.edge_filter import flying_points
+from sharpdepth_ros.geometry.rectification import Calibration, Rectifier
+from sharpdepth_ros.node.camera_info import calibration_from_info
+from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
+from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.pipeline.sharpdepth import SharpDepthOutput, SharpDepthPipeline
+
+
+class BadInput(ValueError):
+    """A frame that cannot be used, for a reason the sender can put right.
+
+    Attributes:
+        cause: the name under which it is counted.
+    """
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image and its CameraInfo as received.
+
+    Attributes:
+        received: time.monotonic() when the image arrived, seconds.
+    """
+
+    image: Image | CompressedImage
+    info: CameraInfo
+    received: float
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What somebody wants of the next frame: nothing else is computed."""
+
+    depth: bool
+    discrepancy: bool
+    metric: bool
+
+    def __bool__(self) -> bool:
+        return self.depth or self.discrepancy or self.metric
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """One frame's results on the host.
+
+    Attributes:
+        frame: what came in.
+        rgb: uint8 [H, W, 3], the rectified picture.
+        camera: its pinhole camera.
+        depth: float32 [H, W] metres, NaN where invalid; None if not wanted.
+        discrepancy: float32 [H, W] in [0, 1]; None if not wanted or the mode has none.
+        metric_depth: float32 [H, W] metres; None if not wanted.
+        aligned: False if the depth is the metric model's because the fit was degenerate.
+        timings: stage -> milliseconds.
+    """
+
+    frame: Frame
+    rgb: np.ndarray
+    camera: CameraModel
+    depth: np.ndarray | None
+    discrepancy: np.ndarray | None
+    metric_depth: np.ndarray | None
+    aligned: bool
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def header(self) -> Header:
+        """The input image's header, which all outputs carry."""
+        return self.frame.image.header
+
+
+class FrameProcessor:
+    """Turns frames into results. Used by one thread only."""
+
+    def __init__(self, pipeline: SharpDepthPipeline, parameters: Callable[[], Parameters]) -> None:
+        """Args: the loaded pipeline; what gives the current parameter values."""
+        self._pipeline = pipeline
+        self._parameters = parameters
+        self._info_key: object = None
+        self._calibration: Calibration
+        self._rectifier: Rectifier | None = None
+
+    @torch.inference_mode()
+    def warm_up(self, width: int = 640, height: int = 480) -> None:
+        """One frame of nothing, so that the first real one finds everything allocated."""
+        camera = CameraModel(width, height, width, width, width / 2, height / 2)
+        rgb = np.full((height, width, 3), 127, np.uint8)
+        output = self._infer(rgb, camera, self._parameters(), self._parameters().mode)
+        output.depth.cpu()
+
+    @torch.inference_mode()
+    def __call__(self, frame: Frame, demand: Demand) -> FrameResult:
+        """Processes a frame.
+
+        Raises:
+            BadInput: the frame's messages cannot be used.
+        """
+        parameters = self._parameters()
+        timings: dict[str, float] = {}
+        with _stage(timings, "convert"):
+            rgb = _picture(frame.image)
+        with _stage(timings, "rectify"):
+            calibration = self._calibration_of(frame.info)
+            _check_size(rgb, calibration, frame.info)
+            rgb = self._rectified(rgb, calibration, parameters.rectify)
+        camera = calibration.rectified
+        only_metric = demand.metric and not (demand.depth or demand.discrepancy)
+        output = self._infer(rgb, camera, parameters, "metric" if only_metric else parameters.mode)
+        with _stage(timings, "filter"):
+            depth = _filtered(output, camera, parameters) if demand.depth else None
+        with _stage(timings, "to_host"):
+            result = FrameResult(
+                frame=frame,
+                rgb=rgb,
+                camera=camera,
+                depth=_host(depth),
+                discrepancy=_host(output.discrepancy) if demand.discrepancy else None,
+                metric_depth=_host(output.metric_depth) if demand.metric else None,
+                aligned=output.aligned or parameters.mode == "metric" or only_metric,
+                timings=timings,
+            )
+        timings.update(output.timings)
+        return result
+
+    def _infer(
+        self, rgb: np.ndarray, camera: CameraModel, parameters: Parameters, mode: str
+    ) -> SharpDepthOutput:
+        return self._pipeline(
+            torch.from_numpy(rgb),
+            torch.from_numpy(camera.matrix),
+            mode=mode,
+            processing_resolution=parameters.processing_resolution,
+            lotus_steps=parameters.lotus_steps,
+            seed=parameters.seed,
+        )
+
+    def _calibration_of(self, info: CameraInfo) -> Calibration:
+        """Reads a CameraInfo; a stream repeats the same one, so the last is kept."""
+        roi = info.roi
+        key = (
+            (info.width, info.height, info.distortion_model, info.binning_x, info.binning_y),
+            (roi.x_offset, roi.y_offset, roi.width, roi.height),
+            np.concatenate((info.k, info.r, info.p, info.d)).tobytes(),
+        )
+        if key != self._info_key:
+            try:
+                self._calibration = calibration_from_info(info)
+            except ValueError as error:
+                raise BadInput("bad_camera_info", str(error)) from None
+            self._info_key, self._rectifier = key, None
+        return self._calibration
+
+    def _rectified(self, rgb: np.ndarray, calibration: Calibration, rectify: bool) -> np.ndarray:
+        if calibration.lens.is_zero:
+            return rgb
+        if not rectify:
+            if not calibration.has_projection:
+                raise BadInput(
+                    "bad_camera_info",
+                    "camera_info has distortion and no P: with rectify false P is the camera of "
+                    "the rectified image; set rectify true, or send P",
+                )
+            return rgb
+        if self._rectifier is None:
+            self._rectifier = Rectifier(calibration)
+        return self._rectifier(rgb)
+
+
+def _picture(image: Image | CompressedImage) -> np.ndarray:
+    decode = compressed_to_rgb if isinstance(image, CompressedImage) else image_to_rgb
+    try:
+        return decode(image)
+    except ValueError as error:
+        raise BadInput("bad_image", str(error)) from None
+
+
+def _check_size(rgb: np.ndarray, calibration: Calibration, info: CameraInfo) -> None:
+    height, width = rgb.shape[:2]
+    raw = calibration.raw
+    if (width, height) != (raw.width, raw.height):
+        raise BadInput(
+            "size_mismatch",
+            f"the image is {width}x{height}, but camera_info ({info.width}x{info.height} before "
+            f"region of interest and binning) describes {raw.width}x{raw.height}: the camera was "
+            "calibrated at another resolution",
+        )
+
+
+def _filtered(
+    output: SharpDepthOutput, camera: CameraModel, parameters: Parameters
+) -> torch.Tensor:
+    """The depth with everything that is not to be trusted set to NaN."""
+    depth = output.depth
+    # Comparisons with NaN are false: what is not a number is not valid.
+    valid = (depth > 0) & (depth >= parameters.min_depth) & (depth <= parameters.max_depth)
+    if parameters.min_confidence > 0 and output.discrepancy is not None:
+        valid &= output.discrepancy <= 1 - parameters.min_confidence
+    if parameters.edge_filter > 0:
+        valid &= ~flying_points(depth, camera, parameters.edge_filter)
+    return depth.where(valid, torch.nan)
+
+
+def _host(values: torch.Tensor | None) -> np.ndarray | None:
+    return None if values is None else values.cpu().numpy()
+
+
+@contextmanager
+def _stage(timings: dict[str, float], name: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    timings[name] = (time.perf_counter() - begun) * 1e3

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lifecycle node `sharpdepth`: five transitions around the frame worker."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.exceptions import ROSInterruptException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from sharpdepth_ros.node.diagnostics import DiagnosticsBeat, make_status
+from sharpdepth_ros.node.frame_work import FrameWork, build_pipeline
+from sharpdepth_ros.node.inputs import Inputs
+from sharpdepth_ros.node.outputs import Outputs
+from sharpdepth_ros.node.parameter_server import ParameterServer
+from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.problems import ProblemReporter
+from sharpdepth_ros.node.statistics import FrameStatistics
+from sharpdepth_ros.node.worker import CannotContinue, FrameWorker
+from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+FAILURE = TransitionCallbackReturn.FAILURE
+ERROR = TransitionCallbackReturn.ERROR
+
+#: Seconds that unloading may take before a transition fails.
+_UNLOAD_TIMEOUT = 30.0
+
+
+Transition = Callable[["SharpDepthNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _logged(transition: Transition) -> Transition:
+    """Says what a transition raised: rclpy turns it into ERROR without a word."""
+
+    @functools.wraps(transition)
+    def run(node: SharpDepthNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:
+            if node.context.ok():
+                node.fail(f"{transition.__name__} failed: {type(error).__name__}: {error}")
+            return ERROR
+
+    return run
+
+
+class SharpDepthNode(LifecycleNode):
+    """Camera frames in, sharp metric depth and a cloud out.
+
+    configure loads and warms up the models; activate subscribes; deactivate unsubscribes and waits
+    for the frame in work; cleanup frees the memory; shutdown does both from any state.
+    """
+
+    def __init__(
+        self,
+        pipeline_factory: Callable[[Parameters], SharpDepthPipeline] = build_pipeline,
+        **node_arguments: Any,
+    ) -> None:
+        """Starts the node; all arguments but the first are LifecycleNode's.
+
+        Raises:
+            ValueError: a parameter given at start is not valid.
+        """
+        super().__init__("sharpdepth", **node_arguments)
+        self._state = "unconfigured"
+        self._pipeline_factory = pipeline_factory
+        self._fault: str | None = None
+        self._worker: FrameWorker | None = None
+        self._work: FrameWork | None = None
+        self._loaded_with: Parameters | None = None
+        self._inputs: Inputs | None = None
+        self._outputs: Outputs | None = None
+        self._statistics = FrameStatistics()
+        self._problems = ProblemReporter(self.get_logger(), self._statistics)
+        self._server = ParameterServer(self, lambda: self._state == "active")
+        self._lost_signal = self.create_guard_condition(self._end_in_error)
+        self._beat = DiagnosticsBeat(self, self._status)
+        if self._server.values.autostart:
+            # Not on the ROS clock: in simulation that may not run yet.
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._autostart = self.create_timer(0.0, self._start, clock=steady)
+
+    # Transitions, in the order of a life.
+
+    @_logged
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._fault = None
+        self._outputs = Outputs(self, lambda: self._server.values)
+        if not self._load():
+            self._remove_outputs()
+            return FAILURE
+        return self._entered("inactive", super().on_configure(state))
+
+    @_logged
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        changed = self._server.values.reload_needed(self._loaded_with)
+        if changed:
+            self.get_logger().info(f"loading again for {', '.join(changed)}")
+            if not (self._unload() and self._load()):
+                return FAILURE
+        self._statistics.reset()
+        self._inputs = Inputs(
+            self,
+            self._server.values,
+            self._statistics.received,
+            self._worker.offer,
+            self._unpaired,
+        )
+        self._worker.resume()
+        self.get_logger().info(
+            f"active: images from {self._inputs.image_topic}, "
+            f"camera_info from {self._inputs.info_topic}"
+        )
+        return self._entered("active", super().on_activate(state))
+
+    @_logged
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._unsubscribe()
+        if self._fault is not None:
+            return ERROR
+        self._worker.pause()
+        return self._entered("inactive", super().on_deactivate(state))
+
+    @_logged
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if not self._unload():
+            return FAILURE
+        result = super().on_cleanup(state)
+        self._remove_outputs()
+        return self._entered("unconfigured", result)
+
+    @_logged
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._unsubscribe()
+        self._unload()
+        result = super().on_shutdown(state)
+        self._remove_outputs()
+        return self._entered("finalized", result)
+
+    @_logged
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Gives everything back; the node can be configured again."""
+        self._unsubscribe()
+        self._unload()
+        self._remove_outputs()
+        return self._entered("unconfigured", SUCCESS)
+
+    def fail(self, fault: str) -> None:
+        """Reports why the node cannot work until someone acts."""
+        self._fault = fault
+        self.get_logger().error(fault)
+
+    def close(self, timeout: float) -> bool:
+        """Ends all threads, outside of any transition. Whether they ended in time (seconds)."""
+        self._beat.stop()
+        return self._worker is None or self._worker.stop(timeout)
+
+    def _start(self) -> None:
+        self._autostart.cancel()
+        if self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
+
+    def _entered(self, state: str, result: TransitionCallbackReturn) -> TransitionCallbackReturn:
+        if result == SUCCESS:
+            self._state = state
+            self.get_logger().info(f"state: {state}")
+        return result
+
+    # What the transitions are made of.
+
+    def _load(self) -> bool:
+        """Starts the worker and waits until the models are loaded."""
+        parameters = self._server.values
+        self.get_logger().info(
+            f"loading {parameters.model!r} and metric model {parameters.metric_model!r}"
+        )
+        self._work = FrameWork(
+            lambda: self._server.values,
+            self._outputs,
+            self._statistics,
+            self._problems,
+            self._on_lost,
+            self._pipeline_factory,
+        )
+        self._worker = FrameWorker(self._work, self._interval)
+        try:
+            while not self._worker.wait_until_loaded(0.1):
+                if not self.context.ok():
+                    raise ROSInterruptException
+        except Exception as error:
+            if not self.context.ok():
+                raise
+            self.fail(f"cannot load the models: {error}")
+            self._unload()
+            return False
+        self._loaded_with = parameters
+        self._fault = None
+        return True
+
+    def _unload(self) -> bool:
+        """Stops the worker, which frees the models."""
+        if self._worker is not None:
+            if not self._worker.stop(_UNLOAD_TIMEOUT):
+                self.get_logger().error(
+                    f"the frame in work did not end within {_UNLOAD_TIMEOUT:.0f} s"
+                )
+                return False
+            self._worker = self._work = self._loaded_with = None
+        return True
+
+    def _unsubscribe(self) -> None:
+        if self._inputs is not None:
+            self._inputs.destroy()
+            self._inputs = None
+
+    def _remove_outputs(self) -> None:
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
+
+    def _interval(self) -> float:
+        """Smallest time between two frames in seconds."""
+        rate = self._server.values.max_rate
+        return 1 / rate if rate > 0 else 0.0
+
+    def _unpaired(self) -> None:
+        self._statistics.dropped("no_camera_info")
+        sync = self._server.values.sync
+        advice = "" if sync == "latest" else f" that fits (sync is {sync}; latest takes any)"
+        self._problems.warning(
+            "no_camera_info",
+            f"images arrive on {self._inputs.image_topic}, but no camera_info{advice} on "
+            f"{self._inputs.info_topic}",
+        )
+
+    # The end of the worker, and the once-a-second status.
+
+    def _on_lost(self, error: CannotContinue) -> None:
+        """Called on the device thread: the executor's has to make the transition."""
+        self.fail(f"cannot continue: {error}")
+        self._lost_signal.trigger()
+
+    def _end_in_error(self) -> None:
+        if self._state == "active":
+            self.trigger_deactivate()
+
+    def _status(self) -> DiagnosticStatus:
+        work = self._work
+        return make_status(
+            self.get_fully_qualified_name(),
+            self._state,
+            self._fault,
+            self._statistics.report(),
+            torch.device("cpu") if work is None else work.device,
+        )

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the CameraInfo of each image: by equal stamps, by near stamps, or the latest there is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from sharpdepth_ros.node.processing import Frame
+from sharpdepth_ros.node.time_synchronizers import stamp_of
+
+try:
+    from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
+except ImportError:
+    from sharpdepth_ros.node.time_synchronizers import (
+        ApproximateTimeSynchronizer,
+        SimpleFilter,
+        TimeSynchronizer,
+    )
+
+#: Images, and camera infos, that wait for their other half.
+_QUEUE = 8
+
+
+class Synchroniser(Protocol):
+    """Takes both streams, gives frames."""
+
+    def add_image(self, image: Image | CompressedImage) -> None: ...
+
+    def add_info(self, info: CameraInfo) -> None: ...
+
+
+def make_synchroniser(
+    policy: str, slop: float, on_frame: Callable[[Frame], None], on_unpaired: Callable[[], None]
+) -> Synchroniser:
+    """The synchroniser of a policy.
+
+    Args:
+        policy: exact, approximate or latest.
+        slop: for approximate, the largest difference of stamps in seconds.
+        on_frame: gets each image with its CameraInfo.
+        on_unpaired: called for each image that is given up because it has none.
+    """
+    if policy == "latest":
+        return _LatestInfo(on_frame, on_unpaired)
+    return _StampedPairs(None if policy == "exact" else slop, on_frame, on_unpaired)
+
+
+class _LatestInfo:
+    """Pairs each image with the newest CameraInfo received before it."""
+
+    def __init__(self, on_frame: Callable[[Frame], None], on_unpaired: Callable[[], None]) -> None:
+        self._on_frame, self._on_unpaired = on_frame, on_unpaired
+        self._info: CameraInfo | None = None
+
+    def add_info(self, info: CameraInfo) -> None:
+        self._info = info
+
+    def add_image(self, image: Image | CompressedImage) -> None:
+        if self._info is None:
+            self._on_unpaired()
+        else:
+            self._on_frame(Frame(image, self._info, time.monotonic()))
+
+
+class _StampedPairs:
+    """Pairs by stamps with message_filters, or with our equivalent of it."""
+
+    def __init__(
+        self,
+        slop: float | None,
+        on_frame: Callable[[Frame], None],
+        on_unpaired: Callable[[], None],
+    ) -> None:
+        self._on_frame, self._on_unpaired = on_frame, on_unpaired
+        self._images, self._infos = SimpleFilter(), SimpleFilter()
+        streams = [self._images, self._infos]
+        self._pairs = (
+            TimeSynchronizer(streams, _QUEUE)
+            if slop is None
+            else ApproximateTimeSynchronizer(streams, _QUEUE, slop)
+        )
+        self._pairs.registerCallback(self._paired)
+        # Stamp -> when it was received, of the images that wait, oldest first.
+        self._waiting: dict[int, float] = {}
+
+    def add_image(self, image: Image | CompressedImage) -> None:
+        self._waiting[stamp_of(image)] = time.monotonic()
+        while len(self._waiting) > _QUEUE:
+            del self._waiting[next(iter(self._waiting))]
+            self._on_unpaired()
+        self._images.signalMessage(image)
+
+    def add_info(self, info: CameraInfo) -> None:
+        self._infos.signalMessage(info)
+
+    def _paired(self, image: Image | CompressedImage, info: CameraInfo) -> None:
+        self._on_frame(Frame(image, info, self._waiting.pop(stamp_of(image))))

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two threads a frame passes: one that owns the device, one that publishes.
+
+    executor --offer--> [newest frame] --> device thread --> [result] --> publishing thread
+
+The device thread takes a frame only when the last result has left for publishing, so what it takes
+is the newest there is. With W for a frame's work on the device and P < W for its publishing, a
+frame is at most 2 W + P old when it is out, however fast the camera is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from sharpdepth_ros.node.mailbox import Mailbox
+
+Frame = TypeVar("Frame")
+Result = TypeVar("Result")
+
+
+class CannotContinue(Exception):
+    """The device is lost: no later frame can succeed. The cause is chained."""
+
+
+class Work(Protocol[Frame, Result]):
+    """What the threads do; the device thread calls `load`, then `process`, at last `unload`."""
+
+    def load(self) -> None:
+        """Makes the device ready."""
+
+    def process(self, frame: Frame) -> Result | None:
+        """One frame; None if there is nothing to publish. Raises CannotContinue."""
+
+    def publish(self, result: Result) -> None:
+        """Called on the publishing thread."""
+
+    def failed(self, stage: str, error: Exception) -> None:
+        """Told of an exception that `process` or `publish` raised; the frame is lost."""
+
+    def superseded(self, frame: Frame) -> None:
+        """Told of a frame that was not begun because a newer one came."""
+
+    def lost(self, error: CannotContinue) -> None:
+        """Told, as the last call, that the threads have ended because they cannot continue."""
+
+    def unload(self) -> None:
+        """Frees the device."""
+
+
+class FrameWorker(Generic[Frame, Result]):
+    """Runs a `Work`. Loads when it starts; takes frames between `resume` and `pause`."""
+
+    def __init__(self, work: Work[Frame, Result], interval: Callable[[], float]) -> None:
+        """Starts the threads; `wait_until_loaded` tells how that went.
+
+        Args:
+            work: what to do.
+            interval: smallest time in seconds from the beginning of one frame to the next; asked
+                before each.
+        """
+        self._work = work
+        self._interval = interval
+        self._frames: Mailbox[Frame] = Mailbox()
+        self._results: Mailbox[Result] = Mailbox()
+        self._loaded = threading.Event()
+        self._load_error: Exception | None = None
+        self._stopping = threading.Event()
+        self._accepting = False
+        # Frames between being taken and being published or lost; at most one in each thread.
+        self._in_flight = 0
+        self._in_flight_changed = threading.Condition()
+        self._threads = [
+            threading.Thread(target=self._run_device, name="sharpdepth-device", daemon=True),
+            threading.Thread(target=self._run_publishing, name="sharpdepth-publish", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def wait_until_loaded(self, timeout: float) -> bool:
+        """Whether the work is loaded after at most `timeout` seconds; raises what `load` raised."""
+        done = self._loaded.wait(timeout)
+        if self._load_error is not None:
+            raise self._load_error
+        return done
+
+    def offer(self, frame: Frame) -> None:
+        """Hands over a frame; returns at once."""
+        if not self._accepting:
+            return
+        replaced = self._frames.put(frame)
+        if replaced is not None:
+            self._work.superseded(replaced)
+
+    def resume(self) -> None:
+        """Takes frames from now on."""
+        self._accepting = True
+
+    def pause(self) -> None:
+        """Takes no more frames; returns when the one being worked on is done with."""
+        self._accepting = False
+        self._frames.clear()
+        with self._in_flight_changed:
+            self._in_flight_changed.wait_for(
+                lambda: self._in_flight == 0 or self._stopping.is_set()
+            )
+
+    def stop(self, timeout: float) -> bool:
+        """Ends the threads and unloads. Whether they ended within `timeout` seconds."""
+        self._close()
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _close(self) -> None:
+        self._accepting = False
+        self._stopping.set()
+        self._frames.close()
+        self._results.close()
+        self._count(0)
+
+    def _count(self, change: int) -> None:
+        with self._in_flight_changed:
+            self._in_flight += change
+            self._in_flight_changed.notify_all()
+
+    def _run_device(self) -> None:
+        lost = None
+        try:
+            self._work.load()
+        except Exception as error:
+            self._load_error = error
+        else:
+            self._loaded.set()
+            lost = self._process_frames()
+        self._close()
+        # On this thread, because a device's caches belong to the thread that filled them.
+        self._work.unload()
+        self._loaded.set()
+        if lost is not None:
+            self._work.lost(lost)
+
+    def _process_frames(self) -> CannotContinue | None:
+        begun = float("-inf")
+        while True:
+            self._results.wait_until_empty()
+            self._stopping.wait(max(begun + self._interval() - time.monotonic(), 0))
+            frame = self._frames.take()
+            if frame is None:
+                return None
+            begun = time.monotonic()
+            self._count(+1)
+            result = None
+            try:
+                if self._accepting:
+                    result = self._work.process(frame)
+            except CannotContinue as error:
+                return error
+            except Exception as error:
+                self._work.failed("process", error)
+            if result is None:
+                self._count(-1)
+            else:
+                self._results.put(result)
+
+    def _run_publishing(self) -> None:
+        while (result := self._results.take()) is not None:
+            try:
+                self._work.publish(result)
+            except Exception as error:
+                self._work.failed("publish", error)
+            self._count(-1)

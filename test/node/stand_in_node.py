@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node with a model that tests control: what it does is written in the parameter `model`.
+
+`model` is a list of words: sleep=SECONDS; fail=N (every N-th frame raises), oom=N, nan=N, lost=N;
+loadfail; loadsleep=SECONDS; ballast=MEBIBYTES. Depth is a ramp from 1 to 3 m, so a result is known.
+"""
+
+import sys
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+from sharpdepth_ros.node.main import run
+from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.sharpdepth_node import SharpDepthNode
+from sharpdepth_ros.node.worker import CannotContinue
+
+
+@dataclass(frozen=True)
+class Output:
+    depth: torch.Tensor
+    metric_depth: torch.Tensor
+    discrepancy: torch.Tensor | None
+    aligned: bool
+    timings: dict = field(default_factory=dict)
+
+
+class StandIn:
+    device = torch.device("cpu")
+
+    def __init__(self, parameters: Parameters) -> None:
+        words = (word.partition("=") for word in parameters.model.split())
+        self.behaviour = {name: float(value or 1) for name, _, value in words}
+        time.sleep(self.behaviour.get("loadsleep", 0))
+        if "loadfail" in self.behaviour:
+            raise ValueError("the weights are not what they seem")
+        size = int(self.behaviour.get("ballast", 0) * 2**20)
+        self.ballast = torch.ones(size, dtype=torch.uint8)
+        self.frames = -1  # the warm-up frame is number 0
+
+    def __call__(self, rgb, intrinsics, *, mode, **_):
+        self.frames += 1
+        time.sleep(self.behaviour.get("sleep", 0))
+        if self._now("fail"):
+            raise RuntimeError(f"frame {self.frames} is not to the model's taste")
+        if self._now("oom"):
+            raise torch.cuda.OutOfMemoryError("tried to allocate all of it")
+        if self._now("lost"):
+            raise CannotContinue("the device fell off the bus")
+        height, width = rgb.shape[:2]
+        depth = torch.linspace(1, 3, width).repeat(height, 1)
+        if self._now("nan"):
+            depth.fill_(torch.nan)
+        discrepancy = torch.linspace(0, 1, height)[:, None].repeat(1, width)
+        return Output(depth, depth + 1, None if mode == "metric" else discrepancy, mode != "metric")
+
+    def _now(self, word: str) -> bool:
+        every = self.behaviour.get(word)
+        return every is not None and self.frames > 0 and self.frames % every == 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(lambda: SharpDepthNode(StandIn)))
