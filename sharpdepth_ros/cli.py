@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `sharpdepth` command: parses arguments and hands over to the room that does the work."""
+
+import argparse
+import sys
+from pathlib import Path
+
+BAD_INPUT = 1
+BAD_USAGE = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"sharpdepth: {error}", file=sys.stderr)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sharpdepth", description="Sharp metric depth from one camera."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    image = commands.add_parser(
+        "image",
+        help="depth of images and folders of images",
+        description="Write the depth of images: 16-bit PNG (millimetres), .npy (metres), a colour "
+        "preview, a .ply cloud and a .json with the camera and timings.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    image.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="image or folder")
+    image.add_argument("--output", type=Path, required=True, metavar="DIR", help="results go here")
+    image.add_argument(
+        "--intrinsics",
+        metavar="CAMERA",
+        help="fx,fy,cx,cy in pixels or a .npy, .txt, .json or .yaml file; without it the metric "
+        "model's own estimate is used",
+    )
+    image.add_argument(
+        "--formats",
+        default="png,npy,preview,ply",
+        help="which files to write, separated by commas",
+    )
+    _add_model_options(image)
+    image.set_defaults(run=_image)
+
+    demo = commands.add_parser(
+        "demo",
+        help="run the ROS 2 node on a synthetic camera and measure it",
+        description="Start a camera and the sharpdepth node as ROS 2 processes, print the latency "
+        "of each frame, and write a picture of the last one.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    demo.add_argument("--frames", type=int, default=30, help="frames to wait for")
+    demo.add_argument("--output", type=Path, default=Path("output/demo"), metavar="DIR")
+    demo.add_argument(
+        "--images", type=Path, help="publish this folder instead of the synthetic camera"
+    )
+    demo.add_argument("--width", type=int, default=320, help="of the camera, pixels")
+    demo.add_argument("--height", type=int, default=240, help="of the camera, pixels")
+    demo.add_argument("--rate", type=float, default=10.0, help="of the camera, frames per second")
+    demo.add_argument("--timeout", type=float, default=180.0, help="seconds for all frames")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Options of everything that builds a pipeline."""
+    parser.add_argument("--model", default="demo", help="the sharpener: a name or a folder")
+    parser.add_argument("--metric-model", default="demo", help="f_D: a name or a folder")
+    parser.add_argument("--generator", help="f_G: a name or a folder; default: the sharpener")
+    parser.add_argument("--mode", default="sharpdepth", choices=("sharpdepth", "aligned", "metric"))
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, tf32, bf16 or fp16")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument(
+        "--processing-resolution", type=int, default=768, help="longest edge; 0: the image's own"
+    )
+    parser.add_argument("--lotus-steps", type=int, default=1, help="denoising steps of f_G")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+
+
+def _image(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from sharpdepth_ros import SharpDepthPipeline
+    from sharpdepth_ros.recordings.images import FORMATS, find_images, process_images
+    from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+
+    formats = [part.strip() for part in options.formats.split(",")]
+    if unknown := set(formats) - set(FORMATS):
+        raise ValueError(f"--formats {', '.join(sorted(unknown))}: known are {', '.join(FORMATS)}")
+    jobs = find_images(options.inputs, options.output)
+    intrinsics = None if options.intrinsics is None else read_intrinsics(options.intrinsics)
+    _announce(options.model, options.metric_model)
+    pipe = SharpDepthPipeline.from_pretrained(
+        options.model,
+        metric_model=options.metric_model,
+        generator=options.generator,
+        device=options.device,
+        precision=options.precision,
+        compile=options.compile,
+    )
+
+    def infer(rgb):
+        return pipe(
+            rgb,
+            intrinsics,
+            mode=options.mode,
+            processing_resolution=options.processing_resolution,
+            lotus_steps=options.lotus_steps,
+            seed=options.seed,
+        )
+
+    with tqdm(total=len(jobs), unit="image") as bar:
+
+        def on_done(job, out):
+            bar.update()
+            if options.mode != "metric" and not out.aligned:
+                bar.write(f"{job.source}: no sound alignment; wrote the metric model's depth")
+
+        failures = process_images(jobs, infer, formats, on_done)
+    for source, reason in failures.items():
+        print(f"sharpdepth: {source} was left out: {reason}", file=sys.stderr)
+    print(f"{len(jobs) - len(failures)} of {len(jobs)} images written to {options.output}")
+    return BAD_INPUT if failures else 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    try:
+        import rclpy  # noqa: F401 - says whether there is a ROS, before anything is started
+    except ImportError as error:
+        raise ValueError(
+            f"the demo needs ROS 2 ({error}): source your ROS installation, or install the wheels "
+            "with pip install 'sharpdepth_ros[ros]'"
+        ) from error
+    from sharpdepth_ros.node.demo import run_demo
+
+    return run_demo(
+        frames=options.frames,
+        output=options.output,
+        images=options.images,
+        size=(options.width, options.height),
+        rate=options.rate,
+        timeout=options.timeout,
+    )
+
+
+def _announce(*models: str) -> None:
+    from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
+
+    if "demo" in models:
+        print(DEMO_NOTICE, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

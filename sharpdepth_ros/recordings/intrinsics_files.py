@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads camera intrinsics as people write them: four numbers, or a file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+FORMS = (
+    "give fx,fy,cx,cy in pixels, or a file: .npy or .txt with a 3 x 3 matrix, .json or .yaml with "
+    "K, camera_matrix or intrinsics"
+)
+KEYS = ("K", "k", "camera_matrix", "intrinsics")
+
+
+def read_intrinsics(text: str) -> np.ndarray:
+    """Intrinsics from a command-line argument.
+
+    Args:
+        text: "fx,fy,cx,cy" in pixels, or the path of a file: .npy or .txt with [3, 3]; .json or
+            .yaml with the matrix under K, camera_matrix (as camera_calibration writes it, with
+            `data`) or intrinsics.
+
+    Returns:
+        float64 [3, 3], pixels.
+
+    Raises:
+        ValueError: the text is neither, or the matrix is not a camera's.
+    """
+    path = Path(text)
+    values = _read_file(path) if path.suffix and path.is_file() else _parse_numbers(text)
+    if values.size == 4:
+        fx, fy, cx, cy = values.ravel()
+        values = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    if values.size != 9:
+        raise ValueError(f"intrinsics {text!r} hold {values.size} numbers; {FORMS}")
+    matrix = values.reshape(3, 3).astype(np.float64)
+    if not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
+        raise ValueError(
+            f"intrinsics {text!r} have fx {matrix[0, 0]:g} and fy {matrix[1, 1]:g}; focal lengths "
+            "are positive, in pixels"
+        )
+    return matrix
+
+
+def _parse_numbers(text: str) -> np.ndarray:
+    try:
+        return np.array([float(part) for part in text.replace(",", " ").split()])
+    except ValueError:
+        raise ValueError(f"intrinsics {text!r} are neither numbers nor a file; {FORMS}") from None
+
+
+def _read_file(path: Path) -> np.ndarray:
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        if path.suffix == ".txt":
+            return np.loadtxt(path)
+        tree = json.loads(path.read_text()) if path.suffix == ".json" else _load_yaml(path)
+        value = next(tree[key] for key in KEYS if key in tree)
+        return np.asarray(value["data"] if isinstance(value, dict) else value, dtype=np.float64)
+    except (ValueError, KeyError, TypeError, StopIteration, yaml.YAMLError) as error:
+        raise ValueError(
+            f"{path} holds no intrinsics ({error or 'no known key'}); {FORMS}"
+        ) from error
+
+
+def _load_yaml(path: Path) -> dict:
+    return yaml.safe_load(path.read_text())

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sharpdepth image`: what is written, where the camera comes from, and what bad input gets."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from plyfile import PlyData
+
+from sharpdepth_ros.cli import main
+from sharpdepth_ros.recordings.images import find_images
+from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+
+FAST = ["--device", "cpu", "--processing-resolution", "64"]
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """Writes an image of 48 rows and 64 columns where it is told to."""
+
+    def write(name="photo.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(path), image)
+        return path
+
+    return write
+
+
+def test_every_form_of_depth_is_written_and_they_agree(photo, tmp_path):
+    out = tmp_path / "out"
+    assert (
+        main(["image", str(photo()), "--output", str(out), "--intrinsics", "50,52,32,24", *FAST])
+        == 0
+    )
+
+    metres = np.load(out / "photo_depth.npy")
+    assert metres.shape == (48, 64)
+    assert metres.dtype == np.float32
+    millimetres = cv2.imread(str(out / "photo_depth.png"), cv2.IMREAD_UNCHANGED)
+    assert millimetres.dtype == np.uint16
+    np.testing.assert_allclose(millimetres / 1000, np.clip(metres, 0, 65.535), atol=0.0006)
+    preview = cv2.imread(str(out / "photo_preview.png"))
+    assert preview.shape == (48, 128, 3)
+
+    vertices = PlyData.read(out / "photo_cloud.ply")["vertex"]
+    rows, columns = np.nonzero(metres > 0)
+    z = metres[rows, columns]
+    np.testing.assert_allclose(vertices["z"], z, rtol=1e-6)
+    np.testing.assert_allclose(vertices["x"], (columns - 32) * z / 50, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(vertices["y"], (rows - 24) * z / 52, rtol=1e-4, atol=1e-5)
+    blue, green, red = cv2.imread(str(photo()))[rows, columns].T
+    np.testing.assert_array_equal(vertices["red"], red)
+    np.testing.assert_array_equal(vertices["green"], green)
+    np.testing.assert_array_equal(vertices["blue"], blue)
+
+    summary = json.loads((out / "photo_depth.json").read_text())
+    assert summary["intrinsics"] == [[50, 0, 32], [0, 52, 24], [0, 0, 1]]
+    assert set(summary["milliseconds"]) >= {"metric", "sharpen"}
+
+
+def test_without_intrinsics_the_metric_models_estimate_is_used(photo, tmp_path):
+    out = tmp_path / "out"
+    assert main(["image", str(photo()), "--output", str(out), "--mode", "metric", *FAST]) == 0
+    camera = np.array(json.loads((out / "photo_depth.json").read_text())["intrinsics"])
+    assert camera[0, 0] > 0
+    assert camera[1, 1] > 0
+    assert (out / "photo_cloud.ply").exists()
+
+
+def test_an_unreadable_image_is_named_and_the_others_are_written(photo, tmp_path, capsys):
+    photo("in/good.png")
+    (tmp_path / "in/broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    (tmp_path / "in/empty.png").touch()
+    status = main(
+        [
+            "image",
+            str(tmp_path / "in"),
+            "--output",
+            str(tmp_path / "out"),
+            "--formats",
+            "npy",
+            *FAST,
+        ]
+    )
+    said = capsys.readouterr()
+    assert status == 1
+    assert "broken.jpg is not an image that can be read" in said.err
+    assert "empty.png is not an image that can be read (0 bytes)" in said.err
+    assert "1 of 3 images written" in said.out
+    assert (tmp_path / "out/good_depth.npy").exists()
+
+
+def test_a_folder_keeps_its_structure_and_results_are_not_taken_for_images(photo, tmp_path):
+    photo("in/a/frame.png"), photo("in/b/frame.JPG")
+    output = tmp_path / "in/out"
+    photo("in/out/a/frame_preview.png")
+    jobs = find_images([tmp_path / "in"], output)
+    assert [job.target for job in jobs] == [output / "a/frame", output / "b/frame"]
+
+
+def test_two_images_that_would_write_the_same_files_are_refused(photo, tmp_path):
+    with pytest.raises(ValueError, match=r"would both be written as .*out/frame_depth"):
+        find_images([photo("a/frame.png"), photo("b/frame.png")], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["image", "nowhere.png", "--output", "out"], "nowhere.png does not exist"),
+        (["image", ".", "--output", "out"], "holds no image"),
+        (["image", "photo.png", "--output", "out", "--formats", "exr"], "--formats exr: known are"),
+        (["image", "photo.png", "--output", "out", "--intrinsics", "a,b"], "neither numbers nor"),
+        (["image", "photo.png", "--output", "out", "--model", "nothing"], "nothing' is neither"),
+        (["image", "photo.png", "--output", "out", "--model", "../other"], "is neither a folder"),
+    ],
+)
+def test_wrong_usage_ends_with_status_2_and_one_line(
+    photo, tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    if arguments[1] == "photo.png":
+        photo()
+    assert main(arguments) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if "demo models" not in line]
+    assert len(said) == 1
+    assert message in said[0]
+
+
+MATRIX = [[500, 0, 320], [0, 505, 240], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("camera.npy", lambda path: np.save(path, MATRIX)),
+        ("camera.txt", lambda path: np.savetxt(path, MATRIX)),
+        ("camera.json", lambda path: path.write_text(json.dumps({"K": MATRIX}))),
+        (
+            "camera.yaml",
+            lambda path: path.write_text(
+                "camera_matrix:\n  rows: 3\n  cols: 3\n"
+                "  data: [500, 0, 320, 0, 505, 240, 0, 0, 1]\n"
+            ),
+        ),
+    ],
+)
+def test_intrinsics_are_read_from_files_as_people_write_them(tmp_path, name, write):
+    write(tmp_path / name)
+    np.testing.assert_array_equal(read_intrinsics(str(tmp_path / name)), MATRIX)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2,3", "hold 3 numbers"),
+        ("0,500,320,240", "fx 0 and fy 500"),
+        ("nan,500,320,240", "fx nan"),
+        ("camera.json", "neither numbers nor a file"),
+    ],
+)
+def test_intrinsics_that_are_none_say_what_to_give(text, message):
+    with pytest.raises(ValueError, match=message):
+        read_intrinsics(text)
+
+
+def test_a_file_without_intrinsics_is_named(tmp_path):
+    (tmp_path / "camera.json").write_text('{"focal": 500}')
+    with pytest.raises(ValueError, match=r"camera\.json holds no intrinsics"):
+        read_intrinsics(str(tmp_path / "camera.json"))
