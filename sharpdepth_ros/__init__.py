@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sharpdepth_ros.models.metric import MetricDepth, MetricDepthModel
     from sharpdepth_ros.models.registry import load_metric_model
-    from sharpdepth_ros.pipeline.sharpdepth import SharpDepthOutput, SharpDepthPipeline
+    from sharpdepth_ros.pipeline.output import SharpDepthOutput
+    from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
 
 __version__ = "0.1.0"
 
@@ -32,7 +33,7 @@ __all__ = [
 _HOME = {
     "MetricDepth": "models.metric",
     "MetricDepthModel": "models.metric",
-    "SharpDepthOutput": "pipeline.sharpdepth",
+    "SharpDepthOutput": "pipeline.output",
     "SharpDepthPipeline": "pipeline.sharpdepth",
     "load_metric_model": "models.registry",
 }

@@ -27,7 +27,9 @@ def colorize_depth(
     if not valid.any():
         return np.zeros((*depth.shape, 3), np.uint8)
     if near is None or far is None:
-        quantiles = np.quantile(depth[valid], NEAR_FAR_QUANTILES)
+        # A 64th of the pixels gives the same quantiles in a 64th of the time.
+        sample = depth[::8, ::8][valid[::8, ::8]]
+        quantiles = np.quantile(sample if sample.size else depth[valid], NEAR_FAR_QUANTILES)
         near = quantiles[0] if near is None else near
         far = quantiles[1] if far is None else far
     inverse = 1.0 / np.where(valid, depth, far)

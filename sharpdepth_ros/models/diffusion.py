@@ -12,6 +12,8 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from sharpdepth_ros.models.generator import Space
+
 PARTS = {
     "unet": "UNet2DConditionModel",
     "vae": "AutoencoderKL",
@@ -41,6 +43,8 @@ class DepthDiffusion(nn.Module):
         takes_noise: whether the UNet has a second, noisy latent as input (Lotus-G, SharpDepth) or
             only the image latent (Lotus-D).
         last_timestep: the timestep of the single-step prediction, 999 as released.
+        space: what the depth map is affine to.
+        max_steps: most denoising steps: one for a model without noise input.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class DepthDiffusion(nn.Module):
         vae: AutoencoderKL,
         scheduler: DDIMScheduler,
         prompt_embedding: torch.Tensor,
+        space: Space = "depth",
     ) -> None:
         """Combine the parts.
 
@@ -57,6 +62,7 @@ class DepthDiffusion(nn.Module):
             vae: encodes images and depth maps repeated to three channels.
             scheduler: the noise schedule, with trailing timestep spacing.
             prompt_embedding: [1, tokens, channels], the text encoder's answer to "".
+            space: "disparity" for checkpoints that were trained on it (Lotus v2).
         """
         super().__init__()
         self.unet = unet
@@ -66,6 +72,8 @@ class DepthDiffusion(nn.Module):
         self.stride = 2 ** (len(vae.config.block_out_channels) - 1)
         self.takes_noise = unet.config.in_channels == 2 * self.latent_channels
         self.last_timestep = scheduler.config.num_train_timesteps - 1
+        self.space = space
+        self.max_steps = self.last_timestep + 1 if self.takes_noise else 1
         self.register_buffer("prompt_embedding", prompt_embedding)
         task = torch.tensor([DEPTH_TASK])
         self.register_buffer("task_embedding", torch.cat([task.sin(), task.cos()], dim=-1))
@@ -73,6 +81,15 @@ class DepthDiffusion(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.prompt_embedding.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.prompt_embedding.device
+
+    def compile_networks(self) -> None:
+        """Run the networks through torch.compile from now on; the first frame of a size is slow."""
+        for network in (self.unet, self.vae.encoder, self.vae.decoder):
+            network.compile()
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latent of images in [-1, 1]: the posterior's mean, scaled.
@@ -146,14 +163,30 @@ class DepthDiffusion(nn.Module):
             latent = self.scheduler.step(x0, timestep, latent).prev_sample
         return latent
 
+    def noise_shape(self, height: int, width: int) -> tuple[int, ...] | None:
+        """[1, C, h / stride, w / stride]; None for a model without noise input."""
+        if not self.takes_noise:
+            return None
+        return 1, self.latent_channels, height // self.stride, width // self.stride
+
+    def draw(self, rgb: torch.Tensor, noise: torch.Tensor | None, steps: int) -> torch.Tensor:
+        """The generator as the published Lotus pipeline runs it: float32 [B, 1, h, w] in [0, 1],
+        each channel clamped before the mean."""
+        decoded = self.decode(self.generate(self.encode(rgb * 2 - 1), noise, steps))
+        return (decoded / 2 + 0.5).clamp(0, 1).mean(1, keepdim=True)
+
     def renoise(self, latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """q(x_t | x_0) at the last timestep: sqrt(a) latent + sqrt(1 - a) noise."""
+        noise = noise.to(latent.dtype)
         alpha = float(self.scheduler.alphas_cumprod[self.last_timestep])
         return alpha**0.5 * latent + (1.0 - alpha) ** 0.5 * noise
 
 
 def load_depth_diffusion(
-    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    folder: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    space: Space = "depth",
 ) -> DepthDiffusion:
     """Load a checkpoint in the released folder layout.
 
@@ -162,6 +195,7 @@ def load_depth_diffusion(
             or .bin.
         device: where the networks go.
         dtype: of the networks; the embedding is computed in float32 first.
+        space: what the checkpoint's depth is affine to; the folder does not say.
 
     Raises:
         CheckpointError: the folder or one of its parts is missing, incomplete or of another kind.
@@ -171,8 +205,8 @@ def load_depth_diffusion(
     unet = _load(folder, "unet", UNet2DConditionModel.from_pretrained, dtype)
     vae = _load(folder, "vae", AutoencoderKL.from_pretrained, dtype)
     _require_compatible(folder, unet, vae)
-    model = DepthDiffusion(unet, vae, _load_schedule(folder), _embed_empty_prompt(folder).to(dtype))
-    # The embedding buffers follow the networks' dtype; they were computed in float32.
+    model = DepthDiffusion(unet, vae, _load_schedule(folder), _embed_empty_prompt(folder), space)
+    # The embeddings take the networks' dtype only now: they were computed in float32.
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
@@ -199,7 +233,7 @@ def _load(folder: Path, part: str, from_pretrained: Callable, dtype: torch.dtype
             folder / part, torch_dtype=dtype, output_loading_info=True, local_files_only=True
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{folder / part} cannot be loaded: {_first_line(error)}") from error
+        raise CheckpointError(f"{folder / part} cannot be loaded: {first_line(error)}") from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(
@@ -257,7 +291,7 @@ def _embed_empty_prompt(folder: Path) -> torch.Tensor:
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{folder / 'tokenizer'} cannot be loaded: {_first_line(error)}"
+            f"{folder / 'tokenizer'} cannot be loaded: {first_line(error)}"
         ) from error
     ids = tokenizer("", padding="do_not_pad", truncation=True, return_tensors="pt").input_ids
     with torch.inference_mode():
@@ -273,6 +307,7 @@ def _read_json(path: Path, part: str) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's message: libraries append pages of advice."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -53,12 +53,18 @@ def random_checkpoint(home: Path) -> Path:
     return folder
 
 
-def write_random_checkpoint(folder: Path) -> None:
-    """Write unet, vae, scheduler, text_encoder and tokenizer; the same numbers every time."""
+def write_random_checkpoint(folder: Path, takes_noise: bool = True) -> None:
+    """Write unet, vae, scheduler, text_encoder and tokenizer; the same numbers every time.
+
+    Args:
+        folder: to write into.
+        takes_noise: whether the UNet has a noisy latent as input (Lotus-G, SharpDepth) or not
+            (Lotus-D).
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         UNet2DConditionModel(
-            in_channels=8,
+            in_channels=8 if takes_noise else 4,
             out_channels=4,
             block_out_channels=(32, 64),
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),

@@ -10,7 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from sharpdepth_ros.models.diffusion import CheckpointError, DepthDiffusion, load_depth_diffusion
+from sharpdepth_ros.models.diffusion import CheckpointError, load_depth_diffusion
+from sharpdepth_ros.models.generator import DepthGenerator
+from sharpdepth_ros.models.marigold import load_marigold
 from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.random_stack import random_checkpoint, random_metric_model
@@ -46,19 +48,39 @@ def load_metric_model(
     return network.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
-def load_diffusion_model(
-    model: str | Path, device: torch.device, dtype: torch.dtype
-) -> DepthDiffusion:
+def load_generator(
+    model: str | Path, device: torch.device, dtype: torch.dtype, **options: int
+) -> DepthGenerator:
     """Load a sharpener or a generator by name, by hub repository or from its folder.
+
+    Args:
+        model: its name says "disparity" where it draws disparity (as published names do); the
+            files of Lotus do not.
+        device: where it runs.
+        dtype: of its networks.
+        **options: for Marigold, `steps` and `ensemble_size`.
 
     Raises:
         WeightsNotFound: the weights are not on this machine and cannot be fetched.
-        CheckpointError: the folder is not a checkpoint in the released layout.
+        CheckpointError: the folder is not a checkpoint in a known layout.
+        ValueError: options that the model does not have.
     """
     kinds = ("sharpener", "generator")
     bundled = _is_bundled(model, *kinds)
     folder = random_checkpoint(weights_home()) if bundled else locate(model, *kinds)
-    return load_depth_diffusion(folder, device, dtype)
+    if _is_marigold(folder):
+        return load_marigold(folder, device, dtype, **options)
+    if options:
+        raise ValueError(
+            f"generator options {', '.join(options)} are Marigold's; {str(model)!r} is a Lotus"
+        )
+    space = "disparity" if "disparity" in Path(model).name else "depth"
+    return load_depth_diffusion(folder, device, dtype, space)
+
+
+def _is_marigold(folder: Path) -> bool:
+    index = folder / "model_index.json"
+    return index.is_file() and "Marigold" in index.read_text()
 
 
 def _is_bundled(model: str | Path, *kinds: Kind) -> bool:

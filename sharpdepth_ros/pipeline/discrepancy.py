@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the two models disagree, and the noise-aware gate that renoises just that."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
@@ -13,24 +15,37 @@ LEAST_DISAGREEMENT = 1e-3
 agree everywhere, and dividing by it would call their rounding a disagreement."""
 
 
-def normalise_metric(depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Map metric depth to [-1, 1] by each image's own nearest and farthest point.
+@dataclass(frozen=True)
+class DepthRange:
+    """Nearest and farthest point of each metric map of a batch: what [-1, 1] stands for.
 
-    Args:
-        depth: [B, 1, h, w] metres. Pixels that are not finite count as far.
-
-    Returns:
-        The normalised map [B, 1, h, w], finite everywhere, and a bool [B]: whether the map is
-        flat or empty, so that its normalised form carries no information.
+    Attributes:
+        near: [B, 1, 1, 1] metres.
+        extent: [B, 1, 1, 1] metres from near to far, bounded from below.
+        flat: bool [B]; the map is flat or empty, so that its normalised form carries nothing.
     """
-    finite = depth.isfinite()
-    near = depth.where(finite, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
-    far = depth.where(finite, -torch.inf).amax(dim=(1, 2, 3), keepdim=True)
-    extent, least = far - near, FLAT_RANGE * torch.maximum(near.abs(), far.abs())
-    flat = (extent < least) | (extent <= 0)  # an empty map has the extent -inf
-    normalised = (depth - near) / torch.maximum(extent, least) * 2 - 1
-    normalised = normalised.where(finite & (least > 0), 1.0).clamp(-1, 1)
-    return normalised, flat.flatten()
+
+    near: torch.Tensor
+    extent: torch.Tensor
+    flat: torch.Tensor
+
+    @classmethod
+    def of(cls, depth: torch.Tensor) -> "DepthRange":
+        """The range of the finite pixels of [B, 1, h, w] metres."""
+        finite = depth.isfinite()
+        near = depth.where(finite, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
+        far = depth.where(finite, -torch.inf).amax(dim=(1, 2, 3), keepdim=True)
+        extent, least = far - near, FLAT_RANGE * torch.maximum(near.abs(), far.abs())
+        flat = (extent < least) | (extent <= 0)  # an empty map has the extent -inf
+        return cls(near, torch.maximum(extent, least), flat.flatten())
+
+    def normalise(self, depth: torch.Tensor) -> torch.Tensor:
+        """Depth [B, 1, h, w] on the scale of this range, in [-1, 1] and finite everywhere.
+
+        Pixels that are not finite count as far.
+        """
+        normalised = (depth - self.near) / self.extent * 2 - 1
+        return normalised.where(normalised.isfinite() & depth.isfinite(), 1.0).clamp(-1, 1)
 
 
 def discrepancy_map(generated: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:

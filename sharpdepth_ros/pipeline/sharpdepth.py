@@ -1,70 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """SharpDepth, step by step: metric depth, generator pass, gate, sharpener, alignment."""
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 
 from sharpdepth_ros.models.diffusion import DepthDiffusion
+from sharpdepth_ros.models.generator import DepthGenerator
 from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
-from sharpdepth_ros.models.registry import load_diffusion_model, load_metric_model
-from sharpdepth_ros.pipeline.alignment import AGREEMENT, Alignment, align_least_squares
-from sharpdepth_ros.pipeline.discrepancy import discrepancy_map, gate_latent, normalise_metric
+from sharpdepth_ros.models.registry import load_generator, load_metric_model
+from sharpdepth_ros.pipeline.alignment import AGREEMENT, align_least_squares
+from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map, gate_latent
+from sharpdepth_ros.pipeline.noise import NoiseSource, Shape
+from sharpdepth_ros.pipeline.output import Array, SharpDepthOutput, converter_for
 from sharpdepth_ros.pipeline.resizing import ProcessingImage, to_processing_size
 from sharpdepth_ros.pipeline.timing import StageTimer
 
 Mode = Literal["sharpdepth", "aligned", "metric"]
-Array = np.ndarray | torch.Tensor
-
-
-@dataclass(frozen=True)
-class SharpDepthOutput:
-    """Depth of one image. Maps are [H, W], numpy for a numpy image and torch for a torch image.
-
-    Attributes:
-        depth: float32 metres; the answer.
-        metric_depth: float32 metres; f_D alone.
-        discrepancy: float32 in [0, 1], where the generator and f_D disagree; None in mode
-            "metric", which has no generator.
-        affine_depth: float32; the depth before the alignment: the sharpener's, about [-1, 1], or
-            in mode "aligned" the generator's in [0, 1]. None in mode "metric".
-        intrinsics: float32 [3, 3] pixels of the H x W image: the camera that was given, else the
-            metric model's estimate, else None.
-    """
-
-    depth: Array
-    metric_depth: Array
-    discrepancy: Array | None
-    affine_depth: Array | None
-    intrinsics: Array | None
-    _alignment: Alignment | None = field(repr=False)
-    _timer: StageTimer = field(repr=False)
-
-    @property
-    def scale(self) -> float:
-        """Metres per unit of `affine_depth`, as fitted; nan in mode "metric"."""
-        return float("nan") if self._alignment is None else self._alignment.scale.item()
-
-    @property
-    def shift(self) -> float:
-        """Metres at `affine_depth` 0, as fitted; nan in mode "metric"."""
-        return float("nan") if self._alignment is None else self._alignment.shift.item()
-
-    @property
-    def aligned(self) -> bool:
-        """Whether `depth` is the sharpened depth. False: the fit was degenerate (or the mode is
-        "metric"), and `depth` is the metric depth."""
-        return self._alignment is not None and bool(self._alignment.sound.item())
-
-    @cached_property
-    def timings(self) -> dict[str, float]:
-        """Milliseconds per stage, in order. On a GPU, reading it waits for the frame to end."""
-        return self._timer.milliseconds()
 
 
 class SharpDepthPipeline:
@@ -72,31 +28,34 @@ class SharpDepthPipeline:
 
     def __init__(
         self,
-        sharpener: DepthDiffusion,
+        sharpener: DepthDiffusion | None,
         metric_model: MetricDepthModel,
-        generator: DepthDiffusion | None = None,
+        generator: DepthGenerator | None = None,
     ) -> None:
         """Combine loaded models; `from_pretrained` loads them.
 
         Args:
-            sharpener: G_theta.
+            sharpener: G_theta; None leaves the modes "aligned" and "metric".
             metric_model: f_D.
             generator: f_G; None lets the sharpener's own UNet make the first pass, as released.
 
         Raises:
-            ValueError: the sharpener has no noisy latent as input.
+            ValueError: there is neither sharpener nor generator, or the sharpener is none.
         """
-        if not sharpener.takes_noise:
+        if sharpener is not None and not _can_sharpen(sharpener):
             raise ValueError(
-                "the sharpener's UNet takes the image latent alone (Lotus-D); a sharpener takes "
-                "image and depth latent. Give it as `generator` instead"
+                "a sharpener takes image and depth latent and draws depth; this model takes "
+                f"{'both' if sharpener.takes_noise else 'the image latent alone'} and draws "
+                f"{sharpener.space}. Give it as generator"
             )
+        if sharpener is None and generator is None:
+            raise ValueError("there is neither a sharpener nor a generator; give one of them")
         self.sharpener = sharpener
         self.metric_model = metric_model
         self.generator = sharpener if generator is None else generator
-        # Released Lotus and SharpDepth share a VAE: a latent of one is then a latent of the other.
-        self._shared_latents = _equal_weights(self.generator.vae, sharpener.vae)
-        self._noise_cache: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._shared_latents = _share_latents(self.generator, sharpener)
+        self._device = self.generator.device
+        self._noise = NoiseSource(self._device)
 
     @classmethod
     def from_pretrained(
@@ -105,6 +64,7 @@ class SharpDepthPipeline:
         *,
         metric_model: str | Path | MetricDepthModel,
         generator: str | Path | None = None,
+        generator_options: Mapping[str, int] | None = None,
         device: str | torch.device = "auto",
         precision: str = "auto",
         compile: bool = False,
@@ -112,9 +72,12 @@ class SharpDepthPipeline:
         """Load the models by name or from folders.
 
         Args:
-            model: the sharpener: a folder in the released layout, or a name.
+            model: the sharpener: a folder in the released layout, or a name. A model that can only
+                generate (Lotus-D, Marigold, one that draws disparity) is taken as the generator,
+                and leaves the modes "aligned" and "metric".
             metric_model: f_D: a loaded model, a folder, or a name of the registry.
             generator: f_G: a folder or a name; None as in the constructor.
+            generator_options: for Marigold, `steps` and `ensemble_size`.
             device: auto, cpu, cuda or cuda:N.
             precision: auto, fp32, tf32, bf16 or fp16 (see `models.placement`).
             compile: run the UNet and the VAE through torch.compile; the first frame of each size
@@ -129,18 +92,21 @@ class SharpDepthPipeline:
         dtype = resolve_precision(precision, device)
         if isinstance(metric_model, str | Path):
             metric_model = load_metric_model(metric_model, device=device, precision=precision)
-        sharpener = load_diffusion_model(model, device, dtype)
-        separate = generator and load_diffusion_model(generator, device, dtype)
+        options = dict(generator_options or {})
+        if generator is None:
+            drawn = load_generator(model, device, dtype, **options)
+            sharpener, separate = (drawn, None) if _can_sharpen(drawn) else (None, drawn)
+        else:
+            sharpener = load_generator(model, device, dtype)
+            separate = load_generator(generator, device, dtype, **options)
         if compile:
-            for diffusion in filter(None, (sharpener, separate)):
-                diffusion.unet.compile()
-                diffusion.vae.encoder.compile()
-                diffusion.vae.decoder.compile()
-        return cls(sharpener, metric_model, separate or None)
+            for network in {sharpener, separate} - {None}:
+                network.compile_networks()
+        return cls(sharpener, metric_model, separate)
 
     @property
     def device(self) -> torch.device:
-        return self.sharpener.prompt_embedding.device
+        return self._device
 
     @torch.inference_mode()
     def __call__(
@@ -177,9 +143,16 @@ class SharpDepthPipeline:
         """
         if mode not in get_args(Mode):
             raise ValueError(f"mode {mode!r} is not one of {', '.join(get_args(Mode))}")
-        steps_limit = self.generator.last_timestep + 1
-        if not 1 <= lotus_steps <= steps_limit:
-            raise ValueError(f"lotus_steps is {lotus_steps}; give 1 to {steps_limit}")
+        if not 1 <= lotus_steps <= self.generator.max_steps:
+            raise ValueError(
+                f"lotus_steps is {lotus_steps}; this generator takes 1 to "
+                f"{self.generator.max_steps}"
+            )
+        if mode == "sharpdepth" and self.sharpener is None:
+            raise ValueError(
+                'mode "sharpdepth" needs a sharpener, and this pipeline has a generator alone; use '
+                'mode "aligned", or load a sharpener beside it'
+            )
         timer = StageTimer(self.device)
 
         with timer.stage("preprocess"):
@@ -196,22 +169,29 @@ class SharpDepthPipeline:
         affine = discrepancy = alignment = None
         depth = metric_full = image.restore(metric_depth)
         if mode != "metric":
-            noises = self._noise(image, mode, seed, noise)
+            shapes = self._noise_shapes(image, mode)
+            if noise is None:
+                draws = self._noise.draw(*shapes, seed)
+            else:
+                draws = self._noise.take(*shapes, noise)
             run = self._sharpen if mode == "sharpdepth" else self._generate
-            affine, discrepancy, flat = run(timer, image, metric_depth, noises, lotus_steps)
+            affine, discrepancy, flat = run(timer, image, metric_depth, draws, lotus_steps)
             with timer.stage("align"):
                 affine, discrepancy = image.restore(affine), image.restore(discrepancy)
                 # The released aligned baseline fits on all pixels, the sharpener where both agree.
-                mask = (1 - discrepancy) > AGREEMENT if mode == "sharpdepth" else None
-                alignment = align_least_squares(affine, metric_full, mask)
-                alignment = Alignment(alignment.scale, alignment.shift, alignment.sound & ~flat)
+                if mode == "sharpdepth":
+                    mask = (1 - discrepancy) > AGREEMENT
+                    alignment = align_least_squares(affine, metric_full, mask)
+                else:
+                    alignment = align_least_squares(affine, metric_full, space=self.generator.space)
+                alignment = replace(alignment, sound=alignment.sound & ~flat)
                 depth = alignment.apply(affine)
                 if fallback:
                     usable = alignment.sound.view(-1, 1, 1, 1) & depth.isfinite()
                     depth = depth.where(usable, metric_full)
 
         with timer.stage("download"):
-            as_given = _like(rgb)
+            as_given = converter_for(rgb)
             return SharpDepthOutput(
                 depth=as_given(depth),
                 metric_depth=as_given(metric_full),
@@ -222,83 +202,73 @@ class SharpDepthPipeline:
                 _timer=timer,
             )
 
-    def _sharpen(self, timer, image, metric_depth, noises, lotus_steps):
+    def _sharpen(self, timer, image, metric_depth, noise, lotus_steps):
         """Steps 3 to 10 of the released algorithm: affine depth, discrepancy and flatness."""
-        noise_generator, noise_gate = noises
         model = self.sharpener
         with timer.stage("encode"):
-            normalised, flat = normalise_metric(metric_depth)
+            extent = DepthRange.of(metric_depth)
+            normalised = extent.normalise(metric_depth)
             # One batch for both: the encoder is a fifth of the frame's work.
             pair = torch.cat([normalised.expand(-1, 3, -1, -1), image.rgb * 2 - 1])
             metric_latent, image_latent = model.encode(pair).chunk(2)
         with timer.stage("generate"):
-            source = image_latent if self._shared_latents else self._image_latent(image)
-            generated = self.generator.generate(source, noise_generator, lotus_steps)
-            generated_depth = self.generator.decode(generated).mean(1, keepdim=True)
+            if self._shared_latents:
+                latent = self.generator.generate(image_latent, noise.generator, lotus_steps)
+                drawn = self.generator.decode(latent).mean(1, keepdim=True)
+            else:
+                # Another latent space, or disparity: its depth crosses over as an image.
+                affine = self.generator.draw(image.rgb, noise.generator, lotus_steps)
+                drawn = self._as_normalised_depth(affine, metric_depth, extent)
+                latent = model.encode(drawn.expand(-1, 3, -1, -1))
         with timer.stage("gate"):
-            discrepancy = discrepancy_map(generated_depth, normalised)
-            if not self._shared_latents:
-                # Another latent space: the generator's depth crosses over as an image.
-                generated = model.encode(generated_depth.clamp(-1, 1).expand(-1, 3, -1, -1))
-            renoised = model.renoise(generated, noise_gate)
+            discrepancy = discrepancy_map(drawn, normalised)
+            renoised = model.renoise(latent, noise.gate)
             gated = gate_latent(discrepancy, renoised, metric_latent, model.stride)
         with timer.stage("sharpen"):
             sharpened = model.decode(model.predict(image_latent, gated)).mean(1, keepdim=True)
-        return sharpened, discrepancy, flat
+        return sharpened, discrepancy, extent.flat
 
-    def _generate(self, timer, image, metric_depth, noises, lotus_steps):
-        """The metric-aligned generator: its depth in [0, 1], each channel clamped before the mean
-        as the published Lotus pipeline does."""
-        normalised, flat = normalise_metric(metric_depth)
-        with timer.stage("encode"):
-            image_latent = self._image_latent(image)
+    def _generate(self, timer, image, metric_depth, noise, lotus_steps):
+        """The generator alone: its map in [0, 1], and where it disagrees with the metric depth."""
         with timer.stage("generate"):
-            latent = self.generator.generate(image_latent, noises[0], lotus_steps)
-            decoded = self.generator.decode(latent)
-        discrepancy = discrepancy_map(decoded.mean(1, keepdim=True), normalised)
-        affine = (decoded / 2 + 0.5).clamp(0, 1).mean(1, keepdim=True)
-        return affine, discrepancy, flat
+            affine = self.generator.draw(image.rgb, noise.generator, lotus_steps)
+        extent = DepthRange.of(metric_depth)
+        drawn = self._as_normalised_depth(affine, metric_depth, extent)
+        return affine, discrepancy_map(drawn, extent.normalise(metric_depth)), extent.flat
 
-    def _image_latent(self, image: ProcessingImage) -> torch.Tensor:
-        return self.generator.encode(image.rgb * 2 - 1)
+    def _as_normalised_depth(self, affine, metric_depth, extent: DepthRange) -> torch.Tensor:
+        """A generator's map in [0, 1] as depth in [-1, 1], [B, 1, h, w]."""
+        if self.generator.space == "depth":
+            return affine * 2 - 1
+        metres = align_least_squares(affine, metric_depth, space="disparity").apply(affine)
+        return extent.normalise(metres)
+
+    def _noise_shapes(self, image: ProcessingImage, mode: Mode) -> tuple[Shape, Shape]:
+        """Of the generator's draw and of the gate's."""
+        size = image.rgb.shape[-2:]
+        gate = self.sharpener.noise_shape(*size) if mode == "sharpdepth" else None
+        return self.generator.noise_shape(*size), gate
 
     @property
     def _padding_multiple(self) -> int:
         """Both VAEs must divide the processing size; strides are powers of two."""
-        return max(self.sharpener.stride, self.generator.stride)
-
-    def _noise(
-        self, image: ProcessingImage, mode: Mode, seed: int, given: tuple | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Both draws on the device: those given, or the seed's for this size."""
-        models = (self.generator, self.sharpener)
-        shapes = [
-            (1, m.latent_channels, *(edge // m.stride for edge in image.rgb.shape[-2:]))
-            for m in models
-        ]
-        if given is not None:
-            if mode == "sharpdepth" and given[1] is None:
-                raise ValueError("noise is (noise_generator, None); mode sharpdepth needs both")
-            names = ("noise_generator", "noise_gate")
-            draws = zip(names, given, shapes, models, strict=True)
-            return tuple(_given_noise(*draw, self.device) for draw in draws)
-        key = (seed, *shapes)
-        if key not in self._noise_cache:
-            # Drawn on the host: the same noise, and so the same depth, on every device.
-            source = torch.Generator().manual_seed(seed)
-            draws = [torch.randn(shape, generator=source) for shape in shapes]
-            self._noise_cache.clear()  # one stream has one size; a change of size forgets the last
-            self._noise_cache[key] = tuple(
-                draw.to(self.device, m.dtype) for draw, m in zip(draws, models, strict=True)
-            )
-        return self._noise_cache[key]
+        return max(m.stride for m in (self.generator, self.sharpener) if m is not None)
 
 
-def _equal_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
-    if one is other:
-        return True
-    a, b = one.state_dict(), other.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+def _can_sharpen(model: DepthGenerator) -> bool:
+    """Whether the model can be G_theta: image and depth latent in, depth out."""
+    return isinstance(model, DepthDiffusion) and model.takes_noise and model.space == "depth"
+
+
+def _share_latents(generator: DepthGenerator, sharpener: DepthDiffusion | None) -> bool:
+    """Whether the generator's latents are depth latents of the sharpener's VAE, as those of the
+    released Lotus are of the released SharpDepth's."""
+    if sharpener is None or generator is sharpener:
+        return sharpener is not None
+    if not isinstance(generator, DepthDiffusion) or generator.space != "depth":
+        return False
+    one, other = generator.vae.state_dict(), sharpener.vae.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def _image_batch(rgb: Array, device: torch.device) -> torch.Tensor:
@@ -334,24 +304,3 @@ def _camera_of(given, estimated, image: ProcessingImage, as_given):
     )
     scale = estimated.new_tensor([image.size[1] / width, image.size[0] / height, 1.0])
     return as_given((estimated.float() * scale[:, None])[:, None])
-
-
-def _given_noise(name, noise, shape, model: DepthDiffusion, device) -> torch.Tensor | None:
-    if noise is None:
-        return None
-    noise = torch.as_tensor(noise)
-    if noise.shape != shape:
-        raise ValueError(f"{name} is {list(noise.shape)}; this image needs {list(shape)}")
-    return noise.to(device, model.dtype)
-
-
-def _like(rgb: Array):
-    """How to hand maps [1, 1, H, W] back: as numpy for a numpy image, on the device for torch."""
-
-    def torch_map(maps: torch.Tensor | None) -> torch.Tensor | None:
-        return None if maps is None else maps[0, 0].float()
-
-    def numpy_map(maps: torch.Tensor | None) -> np.ndarray | None:
-        return None if maps is None else maps[0, 0].float().cpu().numpy()
-
-    return torch_map if isinstance(rgb, torch.Tensor) else numpy_map

@@ -12,7 +12,7 @@ from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.export.depth_files import read_rgb, write_depth_png, write_ply, write_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
-from sharpdepth_ros.pipeline.sharpdepth import SharpDepthOutput
+from sharpdepth_ros.pipeline.output import SharpDepthOutput
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 FORMATS = ("png", "npy", "preview", "ply")

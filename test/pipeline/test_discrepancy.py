@@ -4,7 +4,12 @@
 import pytest
 import torch
 
-from sharpdepth_ros.pipeline.discrepancy import discrepancy_map, normalise_metric
+from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map
+
+
+def normalise_metric(depth):
+    extent = DepthRange.of(depth)
+    return extent.normalise(depth), extent.flat
 
 
 def test_near_becomes_minus_one_and_far_becomes_one_in_each_image():

@@ -147,7 +147,7 @@ def test_a_generator_with_another_vae_crosses_over_as_an_image(pipe, given_metri
         (np.zeros((8, 8, 3), np.float32), {}, "rgb is torch.float32"),
         (np.zeros((0, 8, 3), np.uint8), {}, "not empty"),
         (scene(), {"mode": "sharp"}, "mode 'sharp' is not one of sharpdepth, aligned, metric"),
-        (scene(), {"lotus_steps": 0}, "lotus_steps is 0; give 1 to 1000"),
+        (scene(), {"lotus_steps": 0}, "lotus_steps is 0; this generator takes 1 to 1000"),
         (scene(), {"processing_resolution": -1}, "processing_resolution is -1"),
         (scene(), {"intrinsics": np.eye(4)}, r"intrinsics are \[4, 4\]"),
         (scene(4, 2000), {"processing_resolution": 64}, "Extreme aspect ratio"),
@@ -156,7 +156,7 @@ def test_a_generator_with_another_vae_crosses_over_as_an_image(pipe, given_metri
             {"noise": (np.zeros((1, 4, 2, 2)), np.zeros((1, 4, 8, 8)))},
             r"noise_generator is \[1, 4, 2, 2\]; this image needs \[1, 4, 8, 8\]",
         ),
-        (scene(64, 64), {"noise": (np.zeros((1, 4, 8, 8)), None)}, "needs both"),
+        (scene(64, 64), {"noise": (np.zeros((1, 4, 8, 8)), None)}, "noise_gate is None"),
     ],
 )
 def test_a_bad_argument_is_named_with_its_value(pipe, image, options, message):

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Marigold as a generator, by diffusers' own pipeline: its step count and its ensembling."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from diffusers import MarigoldDepthPipeline
+
+from sharpdepth_ros.models.diffusion import CheckpointError, first_line
+from sharpdepth_ros.models.generator import Space
+
+
+class MarigoldGenerator:
+    """prs-eth/Marigold (and its LCM and disparity relatives) behind `DepthGenerator`."""
+
+    def __init__(
+        self, pipeline: MarigoldDepthPipeline, steps: int | None = None, ensemble_size: int = 1
+    ) -> None:
+        """Wrap a loaded pipeline.
+
+        Args:
+            pipeline: on its device, in its precision.
+            steps: denoising steps; None takes the pipeline's caller's.
+            ensemble_size: predictions to merge, each from its own noise; 3 or more to be of use.
+
+        Raises:
+            ValueError: a count under 1, or a checkpoint that predicts something else than depth.
+        """
+        if ensemble_size < 1 or (steps is not None and steps < 1):
+            raise ValueError(f"steps {steps} and ensemble_size {ensemble_size} must be 1 or more")
+        if pipeline.config.prediction_type not in ("depth", "disparity"):
+            raise ValueError(
+                f"this Marigold predicts {pipeline.config.prediction_type!r}; a generator predicts "
+                "depth or disparity"
+            )
+        if ensemble_size > 1 and find_spec("scipy") is None:
+            raise ValueError(
+                f"ensemble_size {ensemble_size} needs scipy: pip install 'sharpdepth_ros[eval]'"
+            )
+        self.space: Space = pipeline.config.prediction_type
+        self.stride = pipeline.vae_scale_factor
+        self.max_steps = pipeline.scheduler.config.num_train_timesteps
+        self.device = pipeline.device
+        self._pipeline = pipeline
+        self._steps = steps
+        self._ensemble_size = ensemble_size
+        pipeline.set_progress_bar_config(disable=True)
+
+    def noise_shape(self, height: int, width: int) -> tuple[int, ...]:
+        channels = self._pipeline.vae.config.latent_channels
+        return self._ensemble_size, channels, height // self.stride, width // self.stride
+
+    def compile_networks(self) -> None:
+        """Run the UNet and the VAE's decoder through torch.compile from now on."""
+        for network in (self._pipeline.unet, self._pipeline.vae.decoder):
+            network.compile()
+
+    def draw(self, rgb: torch.Tensor, noise: torch.Tensor, steps: int) -> torch.Tensor:
+        """The map of one image, float32 [1, 1, h, w] in [0, 1]."""
+        drawn = self._pipeline(
+            rgb.to(self._pipeline.dtype),
+            num_inference_steps=self._steps or steps,
+            ensemble_size=self._ensemble_size,
+            processing_resolution=0,
+            latents=noise.to(self._pipeline.dtype),
+            output_type="pt",
+        )
+        return drawn.prediction.float()
+
+
+def load_marigold(
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    steps: int | None = None,
+    ensemble_size: int = 1,
+) -> MarigoldGenerator:
+    """Load a Marigold depth checkpoint in diffusers' layout.
+
+    Raises:
+        CheckpointError: the folder is not one, or is incomplete.
+    """
+    try:
+        pipeline = MarigoldDepthPipeline.from_pretrained(
+            folder, torch_dtype=dtype, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder} cannot be loaded as Marigold: {first_line(error)}"
+        ) from error
+    return MarigoldGenerator(pipeline.to(device), steps, ensemble_size)
