@@ -49,12 +49,13 @@ class UniDepth(CachingModule):
             compute: function of the intrinsics [B or 1, 3, 3] on the model's device.
         """
         if intrinsics.device.type != "cpu" or torch.compiler.is_compiling():
-            return compute(intrinsics.to(self.device))
+            return compute(intrinsics.to(self.device, non_blocking=True))
         cameras = {tuple(values) for values in intrinsics.flatten(1).tolist()}
         if len(cameras) > 1:
-            return compute(intrinsics.to(self.device))
+            return compute(intrinsics.to(self.device, non_blocking=True))
         return self.computed_once(
-            (*key, cameras.pop()), lambda: compute(intrinsics[:1].to(self.device))
+            (*key, cameras.pop()),
+            lambda: compute(intrinsics[:1].to(self.device, non_blocking=True)),
         )
 
 

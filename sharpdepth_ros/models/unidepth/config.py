@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading of the published UniDepth JSON configurations, with errors that name the key."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,8 +28,7 @@ def lookup(config: Mapping[str, Any], path: str, kind: type[T], default: Any = _
                 )
             return default
         value = value[key]
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"UniDepth config: '{path}' is {value!r}, expected {kind.__name__}")
     return value
 
@@ -94,7 +93,7 @@ def check_architecture(config: Mapping[str, Any], expected: str) -> None:
         )
 
 
-def check_encoder(config: Mapping[str, Any], known: Iterable[str]) -> str:
+def check_encoder(config: Mapping[str, Any], known: Collection[str]) -> str:
     """Return the encoder's name.
 
     Raises:

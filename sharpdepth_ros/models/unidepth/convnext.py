@@ -1,30 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ConvNeXt encoder of UniDepth V1, with timm's state-dict keys."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
 from sharpdepth_ros.models.unidepth.layers import FeedForward
 
-# ConvNeXt-L: blocks and channels of the four stages (strides 4, 8, 16, 32).
-DEPTHS = (3, 3, 27, 3)
-DIMS = (192, 384, 768, 1536)
+
+@dataclass(frozen=True)
+class ConvNeXtSize:
+    """Channels and blocks of the four stages (strides 4, 8, 16, 32)."""
+
+    dims: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+
+
+CONVNEXT_SIZES = {"convnext_large": ConvNeXtSize((192, 384, 768, 1536), (3, 3, 27, 3))}
 
 
 class ConvNeXt(nn.Module):
-    """ConvNeXt, returning the output of every block.
+    """ConvNeXt, returning the output of every block."""
 
-    Args:
-        depths: blocks of each stage.
-        dims: channels of each stage.
-    """
-
-    def __init__(self, depths: tuple[int, ...] = DEPTHS, dims: tuple[int, ...] = DIMS) -> None:
+    def __init__(self, size: ConvNeXtSize) -> None:
         super().__init__()
+        dims = size.dims
         self.stem = nn.Sequential(nn.Conv2d(3, dims[0], kernel_size=4, stride=4), Norm2d(dims[0]))
         self.stages = nn.ModuleList(
-            Stage(dims[max(i - 1, 0)], dim, depth)
-            for i, (dim, depth) in enumerate(zip(dims, depths, strict=True))
+            Stage(in_dim, dim, depth)
+            for in_dim, dim, depth in zip((dims[0], *dims[:-1]), dims, size.depths, strict=True)
         )
         # In the published state dict, and not used at inference.
         self.mask_token = nn.Parameter(torch.zeros(1, dims[0], 1, 1), requires_grad=False)

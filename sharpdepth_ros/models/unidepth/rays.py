@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Viewing rays of a pinhole camera and the bases in which UniDepth presents them to a network."""
 
-import functools
 import math
 
 import torch
@@ -10,6 +9,9 @@ from torch.nn import functional as F
 from sharpdepth_ros.models.unidepth.layers import resize
 
 LegendreTables = tuple[tuple[torch.Tensor, torch.Tensor, torch.Tensor], ...]
+
+# By degree and device. Not functools.cache: torch.compile warns about it.
+_TABLES: dict[tuple[int, torch.device], LegendreTables] = {}
 
 
 def transform_intrinsics(
@@ -23,13 +25,23 @@ def transform_intrinsics(
     return moved
 
 
-def pinhole_matrix(parameters: torch.Tensor) -> torch.Tensor:
-    """[B, 4] fx, fy, cx, cy to [B, 3, 3] intrinsics."""
-    matrix = torch.eye(3, device=parameters.device, dtype=parameters.dtype)
-    matrix = matrix.repeat(len(parameters), 1, 1)
-    matrix[:, 0, 0], matrix[:, 1, 1] = parameters[:, 0], parameters[:, 1]
-    matrix[:, 0, 2], matrix[:, 1, 2] = parameters[:, 2], parameters[:, 3]
-    return matrix
+def decode_intrinsics(
+    prediction: torch.Tensor, image_size: tuple[int, int], focal_unit: float
+) -> torch.Tensor:
+    """Intrinsics [B, 3, 3] in pixels from what a camera head predicts.
+
+    Args:
+        prediction: float32 [B, 4]: log fx and log fy in focal units, logits of cx and cy as
+            fractions of the image.
+        image_size: height and width in pixels.
+        focal_unit: in pixels.
+    """
+    height, width = image_size
+    fx, fy = (prediction[:, :2].exp() * focal_unit).unbind(dim=1)
+    cx, cy = prediction[:, 2:].sigmoid().unbind(dim=1)
+    zero, one = torch.zeros_like(fx), torch.ones_like(fx)
+    entries = (fx, zero, cx * width, zero, fy, cy * height, zero, zero, one)
+    return torch.stack(entries, dim=1).unflatten(1, (3, 3))
 
 
 def pixel_rays(intrinsics: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -90,18 +102,14 @@ def spherical_harmonics(rays: torch.Tensor, degree: int = 8) -> torch.Tensor:
     return torch.cat(bands).T.contiguous().reshape(*rays.shape[:-1], -1)
 
 
-@torch.compiler.assume_constant_result  # torch.compile warns about any other use of a cache
 def _legendre_tables(degree: int, device: torch.device) -> LegendreTables:
-    return _make_legendre_tables(degree, device)
-
-
-@functools.cache
-def _make_legendre_tables(degree: int, device: torch.device) -> LegendreTables:
     """Coefficients of the recursion over l of the normalised associated Legendre functions.
 
     For each l >= 1, as columns over m: Q_lm = rise[m] z Q_(l-1)m - fall[m] Q_(l-2)m for m < l
     (without the second term for m = l - 1), and the constant Q_ll.
     """
+    if (degree, device) in _TABLES:
+        return _TABLES[degree, device]
     tables = []
     diagonal = math.sqrt(0.25 / math.pi)
     with torch.inference_mode(False):
@@ -114,6 +122,8 @@ def _make_legendre_tables(degree: int, device: torch.device) -> LegendreTables:
             diagonal *= math.sqrt((2 * n + 1) / (2 * n))
             columns = (rise, fall, [diagonal])
             tables.append(tuple(torch.tensor(c, device=device).unsqueeze(1) for c in columns))
+    if not torch.compiler.is_compiling():  # in an exported graph these are not real tensors
+        _TABLES[degree, device] = tuple(tables)
     return tuple(tables)
 
 

@@ -12,7 +12,6 @@ import torch
 from torch.nn import functional as F
 
 from sharpdepth_ros.models.metric import MetricDepth
-from sharpdepth_ros.models.unidepth import convnext
 from sharpdepth_ros.models.unidepth.base import UniDepth, check_inputs
 from sharpdepth_ros.models.unidepth.config import (
     check_architecture,
@@ -23,7 +22,7 @@ from sharpdepth_ros.models.unidepth.config import (
     lookup_numbers,
     lookup_positive,
 )
-from sharpdepth_ros.models.unidepth.convnext import ConvNeXt
+from sharpdepth_ros.models.unidepth.convnext import CONVNEXT_SIZES, ConvNeXt
 from sharpdepth_ros.models.unidepth.dinov2 import PATCH, VIT_SIZES, DinoVisionTransformer
 from sharpdepth_ros.models.unidepth.layers import resize
 from sharpdepth_ros.models.unidepth.rays import (
@@ -49,15 +48,15 @@ class UniDepthV1(UniDepth):
         super().__init__()
         check_architecture(config, "UniDepthV1")
         self.image_shape = lookup_numbers(config, "data.image_shape", 2, int)
-        encoder = check_encoder(config, [*VIT_SIZES, "convnext_large"])
+        encoder = check_encoder(config, [*VIT_SIZES, *CONVNEXT_SIZES])
         if encoder in VIT_SIZES:
             self._build_dinov2(config, encoder)
         else:
-            self._build_convnext(config)
+            self._build_convnext(config, encoder)
         hidden_dim = lookup_positive(config, "model.pixel_decoder.hidden_dim")
         self.pixel_decoder = Decoder(
             feature_dims=[self.block_dims[last - 1] for last in self.levels],
-            token_dims=self.block_dims[:-5:-1],
+            token_dims=self.block_dims[::-1][:4],
             hidden_dim=hidden_dim,
             # Each of the two finer scales has half the heads.
             heads=lookup_heads(config, hidden_dim, multiple_of=4),
@@ -81,12 +80,13 @@ class UniDepthV1(UniDepth):
             grid_offset=0.1,
         )
 
-    def _build_convnext(self, config: Mapping[str, Any]) -> None:
-        stages = zip(convnext.DIMS, convnext.DEPTHS, strict=True)
+    def _build_convnext(self, config: Mapping[str, Any], name: str) -> None:
+        size = CONVNEXT_SIZES[name]
+        stages = zip(size.dims, size.depths, strict=True)
         self.block_dims = [dim for dim, depth in stages for _ in range(depth)]
-        ends = tuple(itertools.accumulate(convnext.DEPTHS))
-        self.levels = lookup_levels(config, ends, ends[-1])
-        self.pixel_encoder = ConvNeXt()
+        stage_ends = tuple(itertools.accumulate(size.depths))
+        self.levels = lookup_levels(config, stage_ends, stage_ends[-1])
+        self.pixel_encoder = ConvNeXt(size)
 
     @torch.no_grad()
     def infer(self, rgb: torch.Tensor, intrinsics: torch.Tensor | None = None) -> MetricDepth:
@@ -95,7 +95,7 @@ class UniDepthV1(UniDepth):
         Args:
             rgb: uint8 [B, 3, H, W] or [3, H, W], any H and W.
             intrinsics: [B, 3, 3] or [3, 3] in pixels of H x W, the centre of the first pixel at
-                0.5; None: estimated. On the CPU a camera that stays the same costs nothing.
+                0.5; None: estimated. The rays of a camera given on the CPU are kept between calls.
 
         Returns:
             Depth [B, 1, H, W] and intrinsics [B, 3, 3]; V1 has no confidence.
@@ -159,7 +159,7 @@ class UniDepthV1(UniDepth):
             functools.reduce(torch.maximum, features[start:end])
             for start, end in zip(starts, self.levels, strict=True)
         ]
-        return levels, class_tokens[:-5:-1]
+        return levels, class_tokens[::-1][:4]
 
     def _embed_rays(
         self, intrinsics: torch.Tensor, size: tuple[int, int], grid: tuple[int, int]

@@ -17,7 +17,7 @@ from sharpdepth_ros.models.unidepth.layers import (
     to_grid,
     to_tokens,
 )
-from sharpdepth_ros.models.unidepth.rays import pinhole_matrix
+from sharpdepth_ros.models.unidepth.rays import decode_intrinsics
 
 HARMONICS = 81  # spherical harmonics up to degree 8
 
@@ -80,14 +80,10 @@ class Decoder(CachingModule):
         """
         # As trained: the camera's loss does not reach the encoder through its class tokens.
         tokens = self.token_adapter([token.detach() for token in class_tokens])
-        parameters = self.camera_layer(
+        prediction = self.camera_layer(
             torch.cat(features, dim=1), torch.cat(tokens, dim=1), self.feature_embedding(grid)
         )
-        height, width = image_size
-        focal = parameters[:, :2].exp() * (max(image_size) / 2)
-        centre = parameters[:, 2:].sigmoid()
-        centre = torch.stack((centre[:, 0] * width, centre[:, 1] * height), dim=1)
-        return pinhole_matrix(torch.cat((focal, centre), dim=1))
+        return decode_intrinsics(prediction, image_size, focal_unit=max(image_size) / 2)
 
     def forward(
         self,
@@ -155,7 +151,7 @@ class CameraHead(nn.Module):
     def forward(
         self, features: torch.Tensor, class_tokens: torch.Tensor, embedding: torch.Tensor
     ) -> torch.Tensor:
-        """[B, M, C] features, [B, 4, C] tokens: log focal lengths and centre logits, [B, 4]."""
+        """[B, M, C] features, [B, 4, C] tokens: see `decode_intrinsics`, float32 [B, 4]."""
         tokens = self.cls_project(class_tokens)
         context = torch.cat((self.in_features(features + embedding), tokens), dim=1)
         tokens = self.aggregate(tokens, context, pos_embed=self.latents_pos)

@@ -101,7 +101,7 @@ class UniDepthV2(UniDepth):
         Args:
             rgb: uint8 [B, 3, H, W] or [3, H, W], any H and W.
             intrinsics: [B, 3, 3] or [3, 3] in pixels of H x W, the centre of the first pixel at
-                0.5; None: estimated. On the CPU a camera that stays the same costs nothing.
+                0.5; None: estimated. The rays of a camera given on the CPU are kept between calls.
 
         Returns:
             Depth [B, 1, H, W], intrinsics [B, 3, 3] and confidence [B, 1, H, W]. The published

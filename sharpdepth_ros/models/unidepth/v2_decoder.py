@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The decoder of UniDepth V2: encoder features and rays in, log radius and log confidence out."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +14,7 @@ from sharpdepth_ros.models.unidepth.layers import (
     conv2d_float32,
     to_grid,
 )
-from sharpdepth_ros.models.unidepth.rays import pinhole_matrix
+from sharpdepth_ros.models.unidepth.rays import decode_intrinsics
 
 
 class Decoder(nn.Module):
@@ -58,12 +59,8 @@ class Decoder(nn.Module):
             class_tokens: [B, 1, C_i] of the four levels.
             image_size: height and width of the network's image.
         """
-        parameters = self.camera_layer(torch.cat(self.camera_token_adapter(class_tokens), dim=1))
-        height, width = image_size
-        focal = parameters[:, :2].exp() * (0.7 * (height**2 + width**2) ** 0.5)
-        centre = parameters[:, 2:].sigmoid()
-        centre = torch.stack((centre[:, 0] * width, centre[:, 1] * height), dim=1)
-        return pinhole_matrix(torch.cat((focal, centre), dim=1))
+        prediction = self.camera_layer(torch.cat(self.camera_token_adapter(class_tokens), dim=1))
+        return decode_intrinsics(prediction, image_size, focal_unit=0.7 * math.hypot(*image_size))
 
     def forward(
         self, levels: Sequence[torch.Tensor], rays: torch.Tensor, image_size: tuple[int, int]
@@ -104,7 +101,7 @@ class CameraHead(nn.Module):
         self.out_pinhole = MLP(hidden_dim, expansion=1, out_dim=1)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """[B, 4, C] tokens to log focal lengths and centre logits, float32 [B, 4]."""
+        """[B, 4, C] tokens to what `decode_intrinsics` takes, float32 [B, 4]."""
         tokens = self.project(tokens)
         tokens = self.aggregate1(tokens, pos_embed=self.latents_pos)
         tokens = self.aggregate2(tokens, pos_embed=self.latents_pos)
