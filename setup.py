@@ -2,6 +2,7 @@
 """Installs the package with pip (plain Python) and with colcon (an ament_python package)."""
 
 from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
@@ -9,15 +10,17 @@ NAME = "sharpdepth_ros"
 
 # Wheels of ROS 2 from PyPI, for machines that have no ROS. A ROS machine uses its own.
 ROS = ["ros-rclpy[fastrtps]>=9.1,<10", "ros-common-interfaces>=5.5,<6"]
+# Metric3D v2. For CUDA install onnxruntime-gpu instead.
+ONNX = ["onnxruntime>=1.18"]
 TRAIN = ["accelerate>=1.0", "tensorboard>=2.16"]
 EVAL = ["matplotlib>=3.8", "scipy>=1.11"]
-TEST = ["pytest>=8", "ruff>=0.6"]
+TEST = ["pytest>=8", "ruff>=0.6", "onnx>=1.16", "colcon-common-extensions>=0.3"]
 
 setup(
     name=NAME,
     version="0.1.0",
     description="SharpDepth for ROS 2: sharp metric depth images and point clouds from one camera",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The sharpdepth_ros authors",
     author_email="maintainers@sharpdepth-ros.org",
@@ -38,12 +41,19 @@ setup(
         "pyyaml>=6",
         "tqdm>=4.66",
     ],
-    extras_require={"ros": ROS, "train": TRAIN, "eval": EVAL, "test": TEST + EVAL},
+    extras_require={
+        "ros": ROS,
+        "onnx": ONNX,
+        "train": TRAIN,
+        "eval": EVAL,
+        "test": TEST + ONNX + TRAIN + EVAL,
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
-        (f"share/{NAME}/config", sorted(f for f in glob("config/*") if "." in f)),
+        (f"share/{NAME}/config", sorted(glob("config/*.*"))),
+        (f"share/{NAME}/config/train", sorted(glob("config/train/*.yaml"))),
     ],
     entry_points={
         "console_scripts": [

@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_model_options(image)
     image.set_defaults(run=_image)
 
+    models = commands.add_parser("models", help="the models known by name")
+    models.set_defaults(run=_models)
+
     demo = commands.add_parser(
         "demo",
         help="run the ROS 2 node on a synthetic camera and measure it",
@@ -76,6 +79,14 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="demo", help="the sharpener: a name or a folder")
     parser.add_argument("--metric-model", default="demo", help="f_D: a name or a folder")
     parser.add_argument("--generator", help="f_G: a name or a folder; default: the sharpener")
+    parser.add_argument(
+        "--generator-option",
+        action="append",
+        default=[],
+        type=_generator_option,
+        metavar="NAME=NUMBER",
+        help="for Marigold: steps=N, ensemble_size=N",
+    )
     parser.add_argument("--mode", default="sharpdepth", choices=("sharpdepth", "aligned", "metric"))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", default="auto", help="auto, fp32, tf32, bf16 or fp16")
@@ -85,6 +96,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--lotus-steps", type=int, default=1, help="denoising steps of f_G")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
+
+
+def _generator_option(text: str) -> tuple[str, int]:
+    name, equals, number = text.partition("=")
+    if not (name and equals and number.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER, such as steps=4")
+    return name, int(number)
 
 
 def _image(options: argparse.Namespace) -> int:
@@ -104,6 +122,7 @@ def _image(options: argparse.Namespace) -> int:
         options.model,
         metric_model=options.metric_model,
         generator=options.generator,
+        generator_options=dict(options.generator_option),
         device=options.device,
         precision=options.precision,
         compile=options.compile,
@@ -131,6 +150,13 @@ def _image(options: argparse.Namespace) -> int:
         print(f"sharpdepth: {source} was left out: {reason}", file=sys.stderr)
     print(f"{len(jobs) - len(failures)} of {len(jobs)} images written to {options.output}")
     return BAD_INPUT if failures else 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from sharpdepth_ros.weights.catalogue import models_table
+
+    print(models_table())
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -15,8 +15,8 @@ class MetricDepth:
         depth: float32 [B, 1, H, W], metres along the optical axis; not finite or <= 0 is invalid.
         intrinsics: float32 [B, 3, 3], pixels, of the H x W image: the camera that was given, or
             the model's own estimate. None where the model needs no camera and estimates none.
-        confidence: float32 [B, 1, H, W], the model's own scale, larger is surer; None where the
-            model has none.
+        confidence: float32 [B, 1, H, W], what the model itself calls so, as upstream defines it
+            (UniDepth V2's is an expected error: larger is less sure); None where it has none.
     """
 
     depth: torch.Tensor

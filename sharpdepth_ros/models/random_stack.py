@@ -22,7 +22,7 @@ TEXT_CHANNELS = 32
 FOLDER = "random-demo-v1"
 METRIC_CONFIG = {
     "training": {},
-    "data": {"image_shape": [224, 308]},
+    "data": {"image_shape": [112, 154]},
     "model": {
         "name": "UniDepthV1",
         "num_heads": 8,

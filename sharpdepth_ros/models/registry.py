@@ -4,6 +4,7 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,13 +15,15 @@ from sharpdepth_ros.models.diffusion import CheckpointError, load_depth_diffusio
 from sharpdepth_ros.models.generator import DepthGenerator
 from sharpdepth_ros.models.marigold import load_marigold
 from sharpdepth_ros.models.metric import MetricDepthModel
+from sharpdepth_ros.models.metric3d import load_metric3d
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.random_stack import random_checkpoint, random_metric_model
-from sharpdepth_ros.models.unidepth import UniDepthV1
+from sharpdepth_ros.models.transformers_depth import load_transformers_depth
+from sharpdepth_ros.models.unidepth import UniDepthV1, UniDepthV2
 from sharpdepth_ros.weights.catalogue import BUNDLED, Kind, find_model, names_of
 from sharpdepth_ros.weights.locate import locate, weights_home
 
-UNIDEPTH = {"UniDepthV1": UniDepthV1}
+NATIVE = {"UniDepthV1": UniDepthV1, "UniDepthV2": UniDepthV2}
 
 
 def load_metric_model(
@@ -30,7 +33,8 @@ def load_metric_model(
 
     Args:
         model: a name of the catalogue, a hub repository as `owner/name`, or a folder as the hub
-            stores it (config.json beside model.safetensors or pytorch_model.bin).
+            stores it: config.json beside model.safetensors or pytorch_model.bin (UniDepth,
+            transformers), or an .onnx graph (Metric3D).
         device: auto, cpu, cuda or cuda:N.
         precision: auto, fp32, tf32, bf16 or fp16; geometry stays in float32.
 
@@ -42,10 +46,14 @@ def load_metric_model(
     device = resolve_device(device)
     dtype = resolve_precision(precision, device)
     if _is_bundled(model, "metric"):
-        network = random_metric_model()
-    else:
-        network = _load_unidepth(locate(model, "metric"))
-    return network.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        return _place(random_metric_model(), device, dtype)
+    folder = locate(model, "metric")
+    if any(folder.rglob("*.onnx")):
+        return load_metric3d(folder, device, dtype)
+    config = _read_config(folder)
+    if "model_type" in config:  # how transformers names a network's class
+        return load_transformers_depth(folder, device, dtype)
+    return _place(_load_unidepth(folder, config), device, dtype)
 
 
 def load_generator(
@@ -69,6 +77,10 @@ def load_generator(
     bundled = _is_bundled(model, *kinds)
     folder = random_checkpoint(weights_home()) if bundled else locate(model, *kinds)
     if _is_marigold(folder):
+        if unknown := options.keys() - {"steps", "ensemble_size"}:
+            raise ValueError(
+                f"generator options {', '.join(unknown)}: Marigold has steps and ensemble_size"
+            )
         return load_marigold(folder, device, dtype, **options)
     if options:
         raise ValueError(
@@ -88,25 +100,33 @@ def _is_bundled(model: str | Path, *kinds: Kind) -> bool:
     return entry is not None and entry.origin == BUNDLED
 
 
-def _load_unidepth(folder: Path) -> nn.Module:
-    config_file = folder / "config.json"
-    if not config_file.is_file():
+def _place(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    return network.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    if not file.is_file():
         raise CheckpointError(
-            f"{folder} is not a metric model: it has no config.json. Give a folder in the "
-            f"published layout or one of {', '.join(names_of('metric'))}"
+            f"{folder} is not a metric model: it has neither a config.json nor an .onnx graph. "
+            f"Give a folder in the published layout or one of {', '.join(names_of('metric'))}"
         )
     try:
-        config = json.loads(config_file.read_text())
+        return json.loads(file.read_text())
     except json.JSONDecodeError as error:
-        raise CheckpointError(f"{config_file} is not JSON: {error}") from error
+        raise CheckpointError(f"{file} is not JSON: {error}") from error
+
+
+def _load_unidepth(folder: Path, config: dict[str, Any]) -> nn.Module:
     name = config.get("model", {}).get("name")
-    if name not in UNIDEPTH:
+    if name not in NATIVE:
         raise CheckpointError(
-            f"{config_file}: model.name is {name!r}; known are {', '.join(UNIDEPTH)}"
+            f"{folder / 'config.json'}: model.name is {name!r}; known are {', '.join(NATIVE)} "
+            "and transformers' depth models, which have a model_type"
         )
     # Built without memory or initial values: every one of them comes from the file.
     with torch.device("meta"):
-        network = UNIDEPTH[name](config)
+        network = NATIVE[name](config)
     try:
         network.load_state_dict(_read_state_dict(folder), strict=True, assign=True)
     except RuntimeError as error:

@@ -43,31 +43,112 @@ class ModelEntry:
     camera: Literal["needs", "uses", "ignores"]
 
 
+def _metric(
+    name: str,
+    family: str,
+    source: str,
+    license: str,
+    parameters: float,
+    camera: str = "uses",
+    origin: str = HUB,
+) -> ModelEntry:
+    return ModelEntry(name, "metric", family, origin, source, license, parameters, camera)
+
+
+def _generator(name: str, family: str, source: str, license: str) -> ModelEntry:
+    # All are built on Stable Diffusion 2: UNet 866 M and VAE 84 M run, the text encoder does not.
+    return ModelEntry(name, "generator", family, HUB, source, license, 950, "ignores")
+
+
+NON_COMMERCIAL = "CC BY-NC 4.0"
+
 CATALOGUE: tuple[ModelEntry, ...] = (
-    ModelEntry(
-        "demo", "metric", "unidepth-v1", BUNDLED, "sharpdepth_ros", "Apache-2.0", 26, "uses"
+    _metric("demo", "unidepth-v1", "this package", "Apache-2.0", 25, origin=BUNDLED),
+    _metric(
+        "unidepth-v1-vitl14", "unidepth-v1", "lpiccinelli/unidepth-v1-vitl14", NON_COMMERCIAL, 347
     ),
-    ModelEntry(
-        "unidepth-v1-vitl14",
-        "metric",
-        "unidepth-v1",
-        HUB,
-        "lpiccinelli/unidepth-v1-vitl14",
-        "CC BY-NC 4.0",
-        347,
-        "uses",
+    _metric(
+        "unidepth-v1-cnvnxtl", "unidepth-v1", "lpiccinelli/unidepth-v1-cnvnxtl", NON_COMMERCIAL, 239
     ),
-    ModelEntry(
-        "lotus-depth-g-v1-0",
-        "generator",
-        "lotus",
-        HUB,
-        "jingheya/lotus-depth-g-v1-0",
+    _metric(
+        "unidepth-v2-vits14", "unidepth-v2", "lpiccinelli/unidepth-v2-vits14", NON_COMMERCIAL, 34
+    ),
+    _metric(
+        "unidepth-v2-vitb14", "unidepth-v2", "lpiccinelli/unidepth-v2-vitb14", NON_COMMERCIAL, 114
+    ),
+    _metric(
+        "unidepth-v2-vitl14", "unidepth-v2", "lpiccinelli/unidepth-v2-vitl14", NON_COMMERCIAL, 354
+    ),
+    _metric(
+        "metric3d-vit-small",
+        "metric3d",
+        "onnx-community/metric3d-vit-small",
+        "BSD-2-Clause",
+        37.5,
+        "needs",
+    ),
+    _metric(
+        "metric3d-vit-large",
+        "metric3d",
+        "onnx-community/metric3d-vit-large",
+        "BSD-2-Clause",
+        412,
+        "needs",
+    ),
+    _metric(
+        "depth-anything-v2-indoor-small",
+        "transformers",
+        "depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf",
         "Apache-2.0",
-        950,
+        24.8,
         "ignores",
     ),
-    ModelEntry("demo", "sharpener", "lotus", BUNDLED, "sharpdepth_ros", "Apache-2.0", 2, "ignores"),
+    _metric(
+        "depth-anything-v2-outdoor-small",
+        "transformers",
+        "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf",
+        "Apache-2.0",
+        24.8,
+        "ignores",
+    ),
+    _metric(
+        "depth-anything-v2-indoor-large",
+        "transformers",
+        "depth-anything/Depth-Anything-V2-Metric-Indoor-Large-hf",
+        NON_COMMERCIAL,
+        335,
+        "ignores",
+    ),
+    _metric(
+        "depth-anything-v2-outdoor-large",
+        "transformers",
+        "depth-anything/Depth-Anything-V2-Metric-Outdoor-Large-hf",
+        NON_COMMERCIAL,
+        335,
+        "ignores",
+    ),
+    _metric("depth-pro", "transformers", "apple/DepthPro-hf", "Apple AMLR (research)", 952),
+    _metric(
+        "zoedepth-nyu-kitti", "transformers", "Intel/zoedepth-nyu-kitti", "MIT", 345, "ignores"
+    ),
+    _generator("lotus-depth-g-v1-0", "lotus", "jingheya/lotus-depth-g-v1-0", "Apache-2.0"),
+    _generator("lotus-depth-d-v1-0", "lotus", "jingheya/lotus-depth-d-v1-0", "Apache-2.0"),
+    _generator(
+        "lotus-depth-g-v2-1-disparity",
+        "lotus",
+        "jingheya/lotus-depth-g-v2-1-disparity",
+        "Apache-2.0",
+    ),
+    _generator(
+        "lotus-depth-d-v2-0-disparity",
+        "lotus",
+        "jingheya/lotus-depth-d-v2-0-disparity",
+        "Apache-2.0",
+    ),
+    _generator(
+        "marigold-depth-v1-1", "marigold", "prs-eth/marigold-depth-v1-1", "see its model card"
+    ),
+    ModelEntry("demo", "sharpener", "lotus", BUNDLED, "this package", "Apache-2.0", 1.2, "ignores"),
     ModelEntry(
         "sharpdepth",
         "sharpener",
@@ -89,3 +170,20 @@ def find_model(name: str, *kinds: Kind) -> ModelEntry | None:
 def names_of(*kinds: Kind) -> list[str]:
     """Every name that can play one of the roles."""
     return [m.name for m in CATALOGUE if m.kind in kinds]
+
+
+def models_table() -> str:
+    """The catalogue as a Markdown table with aligned columns."""
+    header = ("name", "kind", "source", "license", "parameters", "camera")
+    rows = [
+        (f"`{m.name}`", m.kind, m.source, m.license, f"{m.parameters:g} M", m.camera)
+        for m in CATALOGUE
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [header, tuple("-" * width for width in widths), *rows]
+    return "\n".join(
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    )

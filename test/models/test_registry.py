@@ -65,7 +65,7 @@ def test_a_state_dict_of_another_model_is_refused(published_folder, tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (None, "no config.json"),
+        (None, "neither a config.json nor an .onnx graph"),
         ("{", "not JSON"),
         ('{"model": {"name": "ResNet"}}', "model.name is 'ResNet'"),
         (json.dumps(METRIC_CONFIG), "neither model.safetensors nor pytorch_model.bin"),
@@ -87,7 +87,8 @@ def test_without_a_network_a_hub_model_fails_in_seconds_and_names_the_remedy(mon
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     begun = time.monotonic()
-    with pytest.raises(WeightsNotFound, match=r"unidepth-v1-vitl14.*HF_HUB_OFFLINE.*hf download"):
+    remedy = r"unidepth-v1-vitl14.*HF_HUB_OFFLINE.*`sharpdepth weights fetch unidepth-v1-vitl14`"
+    with pytest.raises(WeightsNotFound, match=remedy):
         load_metric_model("unidepth-v1-vitl14", device="cpu")
     assert time.monotonic() - begun < 10
 
@@ -96,6 +97,7 @@ def test_a_released_sharpener_that_is_not_here_says_where_it_belongs(weights_hom
     with pytest.raises(WeightsNotFound) as error:
         locate("sharpdepth", "sharpener")
     assert str(weights_home / "sharpdepth") in str(error.value)
+    assert "`sharpdepth weights fetch sharpdepth`" in str(error.value)
     (weights_home / "sharpdepth").mkdir()
     try:
         assert locate("sharpdepth", "sharpener") == weights_home / "sharpdepth"

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Describes the machine that a benchmark ran on: a number without it means nothing."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+
+def describe() -> str:
+    """Processor, cores, load, GPU and versions, on one line."""
+    parts = [
+        f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        f"Python {platform.python_version()}",
+        f"torch {torch.__version__}",
+    ]
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_properties(0)
+        parts.insert(1, f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB")
+    return "; ".join(parts)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package as a whole: its layout keeps its rules, and it installs as ROS expects."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import sharpdepth_ros
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sharpdepth_ros"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+ROS = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces"}
+ROS |= {"lifecycle_msgs", "builtin_interfaces", "message_filters", "cv_bridge", "sensor_msgs_py"}
+FORBIDDEN = {"torchvision", "timm", "xformers"}
+
+MAY_IMPORT = {
+    "weights": set(),
+    "models": {"weights"},
+    "geometry": set(),
+    "pipeline": {"models", "geometry", "weights"},
+    "export": {"geometry"},
+    "synthetic": {"geometry", "export"},
+    "recordings": {"pipeline", "export", "geometry", "weights"},
+    "node": {"pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"},
+}
+"""Room -> rooms that it may import. Dependencies point one way: node, cli -> pipeline -> models."""
+
+
+def imports_of(path):
+    """Absolute names that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module
+        elif isinstance(node, ast.ImportFrom):
+            home = path.relative_to(ROOT).parts[: -node.level]
+            yield ".".join([*home, node.module or ""]).rstrip(".")
+
+
+def room_of(path):
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else None
+
+
+def test_ros_is_imported_in_one_room_only():
+    strays = {
+        (str(path.relative_to(ROOT)), name)
+        for path in MODULES
+        if room_of(path) != "node" and path.name not in ("cli.py", "doctor.py")
+        for name in imports_of(path)
+        if name.split(".")[0] in ROS
+    }
+    assert not strays
+
+
+def test_dependencies_between_rooms_point_one_way():
+    strays = set()
+    for path in MODULES:
+        room = room_of(path)
+        if room is None:
+            continue
+        for name in imports_of(path):
+            parts = name.split(".")
+            inside = parts[0] == "sharpdepth_ros" and len(parts) > 1
+            if inside and parts[1] not in {room, *MAY_IMPORT[room]}:
+                strays.add((str(path.relative_to(ROOT)), name))
+    assert not strays
+
+
+def test_nothing_needs_torchvision_timm_or_xformers():
+    used = {name.split(".")[0] for path in MODULES for name in imports_of(path)}
+    assert not used & FORBIDDEN
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_opens_with_what_it_is_for(path):
+    first_line = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+    assert len(first_line) > 20
+
+
+def test_importing_the_package_loads_neither_torch_nor_ros():
+    code = "import sys, sharpdepth_ros, sharpdepth_ros.cli; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.split()
+    assert "sharpdepth_ros.cli" in loaded
+    assert not {"torch", "rclpy", "diffusers"} & set(loaded)
+
+
+@pytest.mark.parametrize("name", sharpdepth_ros.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(sharpdepth_ros, name).__doc__
+
+
+def test_the_version_is_the_same_everywhere():
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert manifest.find("version").text == sharpdepth_ros.__version__
+    assert f'version="{sharpdepth_ros.__version__}"' in (ROOT / "setup.py").read_text()
+
+
+def test_colcon_builds_an_ament_package_with_its_executables(tmp_path):
+    source = tmp_path / "src/sharpdepth_ros"
+    ignored = shutil.ignore_patterns(".git", ".venv", "test", "output", "__pycache__", "build")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    subprocess.run(
+        [sys.executable, "-m", "colcon", "build"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        env=os.environ | {"COLCON_LOG_PATH": str(tmp_path / "log")},
+    )
+    prefix = tmp_path / "install/sharpdepth_ros"
+    assert (prefix / "share/ament_index/resource_index/packages/sharpdepth_ros").is_file()
+    for folder in ("launch", "config"):
+        sources = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
+        assert {
+            path.name for path in (prefix / f"share/sharpdepth_ros/{folder}").iterdir()
+        } == sources
+    executables = {path.name for path in (prefix / "lib/sharpdepth_ros").iterdir()}
+    assert {"sharpdepth_node", "sharpdepth_camera"} <= executables
+    for line in (ROOT / "setup.py").read_text().splitlines():
+        if "= sharpdepth_ros." in line:
+            module, function = line.strip().strip('",').split(" = ")[1].split(":")
+            assert callable(getattr(import_module(module), function))
