@@ -10,8 +10,9 @@ NAME = "sharpdepth_ros"
 
 # Wheels of ROS 2 from PyPI, for machines that have no ROS. A ROS machine uses its own.
 ROS = ["ros-rclpy[fastrtps]>=9.1,<10", "ros-common-interfaces>=5.5,<6"]
-# Metric3D v2. For CUDA install onnxruntime-gpu instead.
-ONNX = ["onnxruntime>=1.18"]
+# Metric3D v2; for CUDA install onnxruntime-gpu instead. The two versions left out refuse weights
+# beside a graph in the hub's cache.
+ONNX = ["onnxruntime>=1.22,!=1.24.0,!=1.24.1"]
 TRAIN = ["accelerate>=1.0", "tensorboard>=2.16"]
 EVAL = ["matplotlib>=3.8", "scipy>=1.11"]
 TEST = ["pytest>=8", "ruff>=0.6", "onnx>=1.16", "colcon-common-extensions>=0.3"]

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from sharpdepth_ros.models.diffusion import CheckpointError, first_line
 from sharpdepth_ros.models.focal_length import horizontal_focal_lengths
-from sharpdepth_ros.models.metric import MetricDepth
-from sharpdepth_ros.models.unidepth.base import check_inputs
+from sharpdepth_ros.models.metric import MetricDepth, check_inputs
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -45,7 +45,10 @@ The published graphs do not have it. Their `normal_confidence` is the concentrat
 normal and says nothing about depth.
 """
 
-ELEMENT_TYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
+ELEMENT_TYPES = {
+    "tensor(float)": (torch.float32, np.float32),
+    "tensor(float16)": (torch.float16, np.float16),
+}
 
 
 class Metric3D:
@@ -121,10 +124,10 @@ class Metric3D:
 
         The session reads the image where it lies, and torch reads the outputs where they lie.
         """
-        image = image.to(ELEMENT_TYPES[self._input.type]).contiguous()
+        dtype, element = ELEMENT_TYPES[self._input.type]
+        image = image.to(dtype).contiguous()
         place = (self._device.type, self._device.index or 0)
         binding = self._session.io_binding()
-        element = {torch.float32: "float32", torch.float16: "float16"}[image.dtype]
         binding.bind_input(self._input.name, *place, element, tuple(image.shape), image.data_ptr())
         for name in self._outputs:
             binding.bind_output(name, *place)
@@ -192,6 +195,8 @@ def load_metric3d(
         ValueError: ONNX Runtime is not installed, or does not run on the device.
     """
     device = torch.device(device)
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)  # one for torch and for the session
     graph = find_graph(Path(path), dtype)
     session = _open_session(graph, device)
     return Metric3D(session, check_graph(session, graph), device)

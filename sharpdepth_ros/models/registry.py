@@ -18,7 +18,7 @@ from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.metric3d import load_metric3d
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.random_stack import random_checkpoint, random_metric_model
-from sharpdepth_ros.models.transformers_depth import load_transformers_depth
+from sharpdepth_ros.models.transformers_depth import ADAPTERS, load_transformers_depth
 from sharpdepth_ros.models.unidepth import UniDepthV1, UniDepthV2
 from sharpdepth_ros.weights.catalogue import BUNDLED, Kind, find_model, names_of
 from sharpdepth_ros.weights.locate import locate, weights_home
@@ -48,11 +48,15 @@ def load_metric_model(
     if _is_bundled(model, "metric"):
         return _place(random_metric_model(), device, dtype)
     folder = locate(model, "metric")
-    if any(folder.rglob("*.onnx")):
+    graphs = any(folder.rglob("*.onnx"))
+    if graphs and not (folder / "config.json").is_file():
         return load_metric3d(folder, device, dtype)
     config = _read_config(folder)
-    if "model_type" in config:  # how transformers names a network's class
+    # transformers names a network's class model_type; its folders may hold an .onnx export as well.
+    if config.get("model_type") in ADAPTERS or ("model_type" in config and not graphs):
         return load_transformers_depth(folder, device, dtype)
+    if graphs:
+        return load_metric3d(folder, device, dtype)
     return _place(_load_unidepth(folder, config), device, dtype)
 
 

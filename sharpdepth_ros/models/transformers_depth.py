@@ -14,9 +14,8 @@ from transformers.utils import logging as transformers_logging
 
 from sharpdepth_ros.models.diffusion import CheckpointError, first_line
 from sharpdepth_ros.models.focal_length import horizontal_focal_lengths
-from sharpdepth_ros.models.metric import MetricDepth
+from sharpdepth_ros.models.metric import MetricDepth, check_inputs
 from sharpdepth_ros.models.transformers_images import ImageSettings, read_json, resize_as_pil
-from sharpdepth_ros.models.unidepth.base import check_inputs
 
 
 class TransformersDepth(nn.Module):

@@ -117,3 +117,35 @@ def test_a_released_sharpener_that_is_not_here_says_where_it_belongs(weights_hom
 def test_a_wrong_device_or_precision_says_what_would_be_right(device, precision, message):
     with pytest.raises(ValueError, match=message):
         load_metric_model("demo", device=device, precision=precision)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Which loader a folder is handed to."""
+    seen = []
+    for family in ("load_metric3d", "load_transformers_depth"):
+        monkeypatch.setattr(
+            f"sharpdepth_ros.models.registry.{family}", lambda *_, name=family: seen.append(name)
+        )
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("files", "loader"),
+    [
+        ({"model.onnx": ""}, "load_metric3d"),
+        ({"onnx/model.onnx": "", "config.json": '{"model_type": "metric3d"}'}, "load_metric3d"),
+        ({"config.json": '{"model_type": "depth_pro"}'}, "load_transformers_depth"),
+        (
+            {"onnx/model.onnx": "", "config.json": '{"model_type": "depth_anything"}'},
+            "load_transformers_depth",
+        ),
+        ({"config.json": '{"model_type": "bert"}'}, "load_transformers_depth"),
+    ],
+)
+def test_a_folder_tells_its_family(tmp_path, opened, files, loader):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    load_metric_model(tmp_path, device="cpu")
+    assert opened == [loader]

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from sharpdepth_ros.models.metric import MetricDepth
-from sharpdepth_ros.models.unidepth.base import UniDepth, check_inputs
+from sharpdepth_ros.models.metric import MetricDepth, check_inputs
+from sharpdepth_ros.models.unidepth.base import UniDepth
 from sharpdepth_ros.models.unidepth.config import (
     check_architecture,
     check_encoder,
