@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Procedural scenes with exact metric depth: training data and the demo camera."""
+"""Procedural scenes with exact metric depth: training data and the demo camera.
+
+    scene = make_scene("room", seed=1)
+    camera = PinholeCamera.from_fov(320, 240, horizontal_fov=75)
+    for pose in camera_path(scene, seed=1, frames=100, fps=20):
+        frame = render(scene, camera, pose)      # frame.rgb, frame.depth, frame.intrinsics, ...
+
+``SyntheticCamera`` is an endless video, ``render_sample`` a random collection by number, and
+``write_dataset`` puts that on disk.
+"""
 
 from .camera import PinholeCamera, look_pose
+from .dataset import DatasetReport, read_frame, write_dataset
 from .path import camera_path, viewpoint
 from .renderer import Frame, render
+from .sampling import Sample, SampleOptions, render_sample
 from .scene import Scene
 from .scenes import KINDS, make_scene
 from .sensor import SensorModel
@@ -11,14 +22,20 @@ from .stream import SyntheticCamera
 
 __all__ = [
     "KINDS",
+    "DatasetReport",
     "Frame",
     "PinholeCamera",
+    "Sample",
+    "SampleOptions",
     "Scene",
     "SensorModel",
     "SyntheticCamera",
     "camera_path",
     "look_pose",
     "make_scene",
+    "read_frame",
     "render",
+    "render_sample",
     "viewpoint",
+    "write_dataset",
 ]

@@ -255,8 +255,11 @@ class SceneBuilder:
 
     def surfaces(self) -> tuple[Quads, Quadrics, Materials]:
         """Everything added so far."""
-        quads = _join(self._quads, [(0, 4, 3), (0, 2, 4)])
-        quadrics = _join(self._quadrics, [(0, 3, 4), (0, 3), (0,), (0, 2)])
+        quads = _join(self._quads, [((0, 4, 3), float), ((0, 2, 4), float)])
+        quadrics = _join(
+            self._quadrics,
+            [((0, 3, 4), float), ((0, 3), float), ((0,), bool), ((0, 2), float)],
+        )
         kinds = list(self._materials) or [Material("plain", (_WHITE,))]
         materials = Materials(
             texture=np.array([textures.texture_index(m.texture) for m in kinds]),
@@ -267,8 +270,8 @@ class SceneBuilder:
         return Quads(*quads), Quadrics(*quadrics), materials
 
 
-def _join(parts: list[tuple], shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
-    kinds = (float,) * len(shapes) + (np.int64, np.float32, bool, np.int64)
-    if not parts:
-        return [np.zeros(s, k) for s, k in zip([*shapes, *[(0,)] * 4], kinds, strict=True)]
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+def _join(parts: list[tuple], empty: list[tuple]) -> list[np.ndarray]:
+    """The columns of all parts; ``empty`` gives shape and type of each, for when there are none."""
+    empty = [*empty, ((0,), np.int64), ((0,), np.float32), ((0,), bool), ((0,), np.int64)]
+    nothing = tuple(np.zeros(*column) for column in empty)
+    return [np.concatenate(column) for column in zip(nothing, *parts, strict=True)]

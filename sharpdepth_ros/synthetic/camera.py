@@ -40,7 +40,9 @@ class PinholeCamera:
         for name in ("fx", "fy"):
             focal = getattr(self, name)
             if not (math.isfinite(focal) and focal > 0):
-                raise ValueError(f"camera {name} is {focal!r}; give a positive focal length, pixels")
+                raise ValueError(
+                    f"camera {name} is {focal!r}; give a positive focal length, pixels"
+                )
         for name in ("cx", "cy"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"camera {name} is {getattr(self, name)!r}; give finite pixels")

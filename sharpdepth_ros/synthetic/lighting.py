@@ -10,7 +10,8 @@ import numpy as np
 
 from . import textures
 from .primitives import Quadrics, Quads
-from .raster import View, empty_key, nearest_key
+from .raster import empty_key, nearest_key
+from .view import View
 
 # A lamp lights a downward cone this wide (tangent of the half angle); walls above it are lit too.
 _LAMP_SPREAD = 3.0
@@ -76,25 +77,28 @@ class ShadowMap:
     view: View
     key: np.ndarray
 
-    def lit(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """Share of the light that reaches points [3, n] with unit normals facing the viewer."""
+    def lit(self, points: np.ndarray, normals: np.ndarray, toward: np.ndarray) -> np.ndarray:
+        """Share of the light that reaches points [3, n].
+
+        ``normals`` are the unit normals of the lit side, ``toward`` unit vectors to the light.
+        """
         view = self.view
-        toward, _ = self.light.reach(points)
-        # Start a little off the surface, on its lit side, or it would shade itself.
-        side = np.sign(dot(toward, normals))
+        # Start a little off the surface, or it would shade itself.
         texel = self._texel(points)
-        raised = points + normals * side * (1.2 * texel + 2e-3) + toward * (0.8 * texel + 2e-3)
+        raised = points + normals * (1.2 * texel + 2e-3)
+        raised += toward * (0.8 * texel + 2e-3)
         m = view.to_pixel.astype(np.float32)
-        u, v, w = (m[i, 0] * raised[0] + m[i, 1] * raised[1] + m[i, 2] * raised[2] + m[i, 3]
-                   for i in range(3))  # fmt: skip
-        d = view.to_depth.astype(np.float32)
-        depth = d[0] * raised[0] + d[1] * raised[1] + d[2] * raised[2] + d[3]
+        u, v, w = (dot(m[i], raised) + m[i, 3] for i in range(3))
         ahead = w > 1e-3
         w = np.where(ahead, w, 1.0)
         u, v = u / w, v / w
         inside = ahead & (u >= 0) & (v >= 0) & (u < view.width - 1) & (v < view.height - 1)
         u, v = np.where(inside, u, 0.0), np.where(inside, v, 0.0)
-        key = 1 / w if view.perspective else -depth
+        if view.perspective:
+            key = 1 / w
+        else:
+            d = view.to_depth.astype(np.float32)
+            key = -(dot(d, raised) + d[3])
         # Four comparisons, blended by distance, soften the edge.
         u0, v0 = np.floor(u), np.floor(v)
         wu, wv = u - u0, v - v0

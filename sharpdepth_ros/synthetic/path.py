@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .camera import look_pose
+from .camera import PinholeCamera, look_pose
+from .raster import visibility
 from .scene import Scene
+from .view import View
 
 _CELL = 0.1  # metres
 _CLEARANCE = 0.35  # metres between the camera and anything upright
@@ -107,9 +109,46 @@ def _largest_area(free: np.ndarray) -> np.ndarray:
     return area
 
 
-def viewpoint(scene: Scene, rng: np.random.Generator, space: FreeSpace | None = None) -> np.ndarray:
-    """A pose [4, 4] that shows something: free floor ahead, near level, at a sensible height."""
+def viewpoint(
+    scene: Scene,
+    rng: np.random.Generator,
+    space: FreeSpace | None = None,
+    camera: PinholeCamera | None = None,
+) -> np.ndarray:
+    """A pose [4, 4] that shows something: free floor ahead, near level, at a sensible height.
+
+    Views that are nearly one constant depth, or mostly sky, are drawn again: in the view returned
+    the 95th percentile of depth is at least 1.4 times the 5th and a fifth is surface, as ``camera``
+    (70 degrees if None) sees it with few pixels, unless 20 draws in a row failed.
+    """
     space = FreeSpace(scene) if space is None else space
+    coarse = _coarse(PinholeCamera.from_fov(64, 48, 70.0) if camera is None else camera)
+    best, best_spread = None, -1.0
+    for _ in range(20):
+        pose = _free_view(scene, rng, space)
+        spread = _depth_spread(scene, coarse, pose)
+        if spread > best_spread:
+            best, best_spread = pose, spread
+        if spread >= 1.4:
+            break
+    return best
+
+
+def _coarse(camera: PinholeCamera) -> PinholeCamera:
+    """The same field of view with about 24 x 18 pixels."""
+    width, height = min(24, camera.width), min(18, camera.height)
+    x, y = width / camera.width, height / camera.height
+    return PinholeCamera(
+        width,
+        height,
+        camera.fx * x,
+        camera.fy * y,
+        (camera.cx + 0.5) * x - 0.5,
+        (camera.cy + 0.5) * y - 0.5,
+    )
+
+
+def _free_view(scene: Scene, rng: np.random.Generator, space: FreeSpace) -> np.ndarray:
     best, best_view = None, -1.0
     for _ in range(24):
         place = space.random_place(rng)
@@ -121,9 +160,19 @@ def viewpoint(scene: Scene, rng: np.random.Generator, space: FreeSpace | None = 
             break
     (x, y), yaw = best
     height = rng.uniform(*scene.eye_height)
-    pitch = rng.normal(-0.08, 0.1)
-    roll = rng.normal(0, 0.02)
-    return look_pose(np.array([x, y, height]), yaw, float(np.clip(pitch, -0.4, 0.25)), roll)
+    pitch = float(np.clip(rng.normal(-0.08, 0.1), -0.4, 0.25))
+    return look_pose(np.array([x, y, height]), yaw, pitch, rng.normal(0, 0.02))
+
+
+def _depth_spread(scene: Scene, camera: PinholeCamera, pose: np.ndarray) -> float:
+    """Ratio of the 95th to the 5th percentile of depth; 0 for a view that is mostly sky."""
+    view = View.of_camera(camera, pose)
+    depth = visibility(view, scene.quads, scene.quadrics).depth
+    depth = depth[np.isfinite(depth)]
+    if depth.size < 0.2 * view.width * view.height:
+        return 0.0
+    near, far = np.percentile(depth, (5, 95))
+    return float(far / near)
 
 
 def camera_path(
@@ -202,4 +251,6 @@ def _next_goal(
     best = int(score.argmax())
     # Stop short of what is in the way, or it would fill the view.
     far = free[best] - min(_CELL + 0.3 * float(free[best]), 1.5)
-    return place + max(far, 0.0) * np.array([math.cos(yaw + bend[best]), math.sin(yaw + bend[best])])
+    return place + max(far, 0.0) * np.array(
+        [math.cos(yaw + bend[best]), math.sin(yaw + bend[best])]
+    )

@@ -13,6 +13,7 @@ with (alpha, beta, gamma) = (1, 0, -1) for a sphere, (0, 0, -1) for a cylinder, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -83,3 +84,11 @@ class Quadrics:
         cube = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
         to_world = np.linalg.inv(self.to_local[:, :, :3])
         return np.einsum("nij,nkj->nki", to_world, cube - self.to_local[:, None, :, 3])
+
+
+Primitives = TypeVar("Primitives", Quads, Quadrics)
+
+
+def select(primitives: Primitives, index: np.ndarray) -> Primitives:
+    """The primitives of an index or mask array."""
+    return type(primitives)(*(values[index] for values in vars(primitives).values()))

@@ -18,87 +18,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .camera import PinholeCamera
 from .primitives import Quadrics, Quads
+from .view import View
 
 # Runs are widened by this many pixels so that quads sharing a side leave no crack between them.
 _EDGE_SLACK = 1e-6
-_MIN_DEPTH = 1e-4
-
-
-@dataclass(frozen=True)
-class View:
-    """How world points fall on an image, and which ray belongs to a pixel.
-
-    to_pixel      [3, 4]: world point (x, y, z, 1) to homogeneous pixel coordinates
-    to_depth      [4]: world point to depth along the viewing axis, metres
-    origin, direction  [3, 3] each: the ray of pixel p is origin @ p + depth * (direction @ p)
-    perspective   False for an orthographic view
-    """
-
-    width: int
-    height: int
-    to_pixel: np.ndarray
-    to_depth: np.ndarray
-    origin: np.ndarray
-    direction: np.ndarray
-    perspective: bool
-
-    @classmethod
-    def of_camera(cls, camera: PinholeCamera, pose: np.ndarray, corners: bool = False) -> View:
-        """The camera's view. With ``corners`` the rays pass through the (width + 1) x (height + 1)
-        pixel corners instead of the centres."""
-        k = camera.intrinsics
-        if corners:
-            k[:2, 2] += 0.5
-        rotation, position = pose[:3, :3], pose[:3, 3]
-        world_to_camera = np.hstack([rotation.T, -(rotation.T @ position)[:, None]])
-        origin = np.zeros((3, 3))
-        origin[:, 2] = position
-        extra = int(corners)
-        return cls(
-            width=camera.width + extra,
-            height=camera.height + extra,
-            to_pixel=k @ world_to_camera,
-            to_depth=world_to_camera[2],
-            origin=origin,
-            direction=rotation @ np.linalg.inv(k),
-            perspective=True,
-        )
-
-    @classmethod
-    def orthographic(cls, direction: np.ndarray, points: np.ndarray, size: int) -> View:
-        """A square view of ``size`` pixels along ``direction`` [3] that holds ``points`` [n, 3]."""
-        forward = direction / np.linalg.norm(direction)
-        side = np.cross(forward, (0.0, 0.0, 1.0) if abs(forward[2]) < 0.9 else (1.0, 0.0, 0.0))
-        right = side / np.linalg.norm(side)
-        axes = np.stack([right, np.cross(forward, right), forward])
-        local = points @ axes.T
-        low, high = local.min(axis=0), local.max(axis=0)
-        scale = (size - 2) / np.maximum(high - low, 1e-3)[:2]
-        to_pixel = np.zeros((3, 4))
-        to_pixel[:2, :3] = scale[:, None] * axes[:2]
-        to_pixel[:2, 3] = 0.5 - scale * low[:2]
-        to_pixel[2, 3] = 1.0
-        origin = np.zeros((3, 3))
-        origin[:, :2] = axes[:2].T / scale
-        origin[:, 2] = axes[:2].T @ (low[:2] - 0.5 / scale) + axes[2] * low[2]
-        along = np.zeros((3, 3))
-        along[:, 2] = forward
-        to_depth = np.append(forward, -low[2])
-        return cls(size, size, to_pixel, to_depth, origin, along, False)
-
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """World points [..., 3] to homogeneous pixel coordinates [..., 3]."""
-        return points @ self.to_pixel[:, :3].T + self.to_pixel[:, 3]
-
-    def depth(self, points: np.ndarray) -> np.ndarray:
-        """World points [..., 3] to depth [...], metres."""
-        return points @ self.to_depth[:3] + self.to_depth[3]
-
-    def key(self, depth: np.ndarray) -> np.ndarray:
-        """A number that is affine over a plane's pixels and larger for nearer points."""
-        return 1 / depth if self.perspective else -depth
+# Metres: what is nearer may not be seen.
+_NEAR = 0.02
 
 
 @dataclass
@@ -113,6 +39,10 @@ class Visibility:
     key: np.ndarray
     surface: np.ndarray
     depth: np.ndarray
+
+    def at(self, pixels: np.ndarray) -> Visibility:
+        """The same for some pixels only."""
+        return Visibility(self.key[pixels], self.surface[pixels], self.depth[pixels])
 
 
 @dataclass
@@ -186,59 +116,66 @@ def _affine_key(pairs: _Candidates, plane: np.ndarray) -> np.ndarray:
 def _quad_candidates(view: View, quads: Quads) -> tuple[_Candidates, np.ndarray]:
     """Covered pixels, and each quad's key as an affine function of (u, v, 1), float64 [n, 3]."""
     corner = view.project(quads.vertices)
+    low, high, left, right = _pixel_bounds(view, corner)
+    near = np.flatnonzero((low <= high) & (left <= right))
+    corner, vertices = corner[near], quads.vertices[near]
+    low, high, left, right = low[near], high[near], left[near], right[near]
+
     normal = np.cross(corner[:, 2] - corner[:, 0], corner[:, 3] - corner[:, 1])
     offset = np.einsum("ni,ni->n", normal, corner[:, 0])
-    facing = np.abs(offset) > 1e-12 * np.abs(corner).max(axis=(1, 2)) ** 2
+    facing = np.abs(offset) > 1e-12 * np.abs(corner.reshape(len(corner), 12)).max(axis=1) ** 2
     safe = np.where(facing, offset, 1.0)
     inverse_depth = normal / safe[:, None]
+    plane = np.zeros((len(quads), 3))
     if view.perspective:
-        plane = inverse_depth
+        plane[near] = inverse_depth
     else:
-        plane = _ortho_depth_plane(view, quads, corner, facing)
+        plane[near] = _ortho_depth_plane(view, vertices, corner, facing)
+    # Five half-planes, each (3, n), that are >= 0 inside: the sides, and being in front.
     sides = np.cross(corner, np.roll(corner, -1, axis=1)) * np.sign(safe)[:, None, None]
-    halves = np.concatenate([sides, inverse_depth[:, None]], axis=1)  # [n, 5, 3], all >= 0 inside
+    halves = [*sides.transpose(1, 2, 0).copy(), inverse_depth.T.copy()]
 
-    low, high, left, right = _pixel_bounds(view, corner)
-    shown = facing & (low <= high) & (left <= right)
-    index = np.flatnonzero(shown)
+    index = np.flatnonzero(facing)
     primitive, row = _rows(index, low[index], high[index])
-    half = halves[primitive]
-    slope, value = half[:, :, 0], half[:, :, 1] * row[:, None] + half[:, :, 2]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = -value / slope
-    first = np.where(slope > 0, crossing, -np.inf).max(axis=1)
-    last = np.where(slope < 0, crossing, np.inf).min(axis=1)
-    outside = ((slope == 0) & (value < 0)).any(axis=1)
+    first = np.full(len(row), -np.inf)
+    last = np.full(len(row), np.inf)
+    for half in halves:
+        slope = half[0][primitive]
+        value = half[1][primitive] * row + half[2][primitive]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossing = -value / slope
+        np.maximum(first, crossing, out=first, where=slope > 0)
+        np.minimum(last, crossing, out=last, where=slope < 0)
+        last[(slope == 0) & (value < 0)] = -1
     first = np.maximum(np.ceil(np.maximum(first, -1.0) - _EDGE_SLACK), left[primitive])
     last = np.minimum(np.floor(np.minimum(last, view.width) + _EDGE_SLACK), right[primitive])
-    last[outside] = -1
-    return _expand(view, primitive, row, first, last), plane
+    return _expand(view, near[primitive], row, first, last), plane
 
 
 def _ortho_depth_plane(
-    view: View, quads: Quads, corner: np.ndarray, facing: np.ndarray
+    view: View, vertices: np.ndarray, corner: np.ndarray, facing: np.ndarray
 ) -> np.ndarray:
     points = corner.copy()
-    points[:, :, 2] = view.depth(quads.vertices)
+    points[:, :, 2] = view.depth(vertices)
     normal = np.cross(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
     normal = normal / np.where(facing, normal[:, 2], 1.0)[:, None]
     start = points[:, 0, 2] + normal[:, 0] * points[:, 0, 0] + normal[:, 1] * points[:, 0, 1]
     return np.stack([normal[:, 0], normal[:, 1], -start], axis=1)  # minus the depth
 
 
-def _quadric_hits(
-    view: View, quadrics: Quadrics
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _quadric_hits(view: View, quadrics: Quadrics) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Quadric, pixel and depth (float64) of every meeting of a ray with a quadric."""
-    linear = quadrics.to_local[:, :, :3]
-    origin = linear @ view.origin  # local ray: origin @ p + depth * direction @ p
-    origin[:, :, 2] += quadrics.to_local[:, :, 3]
-    direction = linear @ view.direction
-    conic = _silhouette(view, quadrics.coefficients, origin, direction)
-
     low, high, left, right = _pixel_bounds(view, view.project(quadrics.corners()))
-    index = np.flatnonzero((low <= high) & (left <= right))
-    primitive, row = _rows(index, low[index], high[index])
+    near = np.flatnonzero((low <= high) & (left <= right))
+    low, high, left, right = low[near], high[near], left[near], right[near]
+    shapes, capped = quadrics.coefficients[near], quadrics.capped[near]
+    linear = quadrics.to_local[near, :, :3]
+    origin = linear @ view.origin  # local ray: origin @ p + depth * direction @ p
+    origin[:, :, 2] += quadrics.to_local[near, :, 3]
+    direction = linear @ view.direction
+    conic = _silhouette(view, shapes, origin, direction)
+
+    primitive, row = _rows(np.arange(len(near)), low, high)
     # On one row the silhouette's inside is  a u^2 + 2 b u + c >= 0.
     q = conic[primitive]
     a, b = q[:, 0, 0], q[:, 0, 1] * row + q[:, 0, 2]
@@ -256,11 +193,10 @@ def _quadric_hits(
 
     local_origin = _at_pairs(pairs, origin)
     local_direction = _at_pairs(pairs, direction)
-    shape = [pairs.spread(quadrics.coefficients[pairs.primitive, i]) for i in range(3)]
-    capped = pairs.spread(quadrics.capped[pairs.primitive])
-    depth = _first_hit(local_origin, local_direction, shape, capped)
+    shape = [pairs.spread(shapes[pairs.primitive, i]) for i in range(3)]
+    depth = _first_hit(local_origin, local_direction, shape, pairs.spread(capped[pairs.primitive]))
     hit = np.flatnonzero(np.isfinite(depth))
-    return pairs.spread(pairs.primitive)[hit], pairs.pixel[hit], depth[hit]
+    return near[pairs.spread(pairs.primitive)[hit]], pairs.pixel[hit], depth[hit]
 
 
 def _first_hit(
@@ -280,7 +216,7 @@ def _first_hit(
     best = np.full(len(ox), np.inf)
 
     def offer(depth: np.ndarray, valid: np.ndarray) -> None:
-        np.minimum(best, depth, out=best, where=valid & (depth > _MIN_DEPTH))
+        np.minimum(best, depth, out=best, where=valid & (depth > _NEAR))
 
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         root = np.sqrt(discriminant)
@@ -328,20 +264,36 @@ def _silhouette(
 def _pixel_bounds(view: View, corner: np.ndarray) -> tuple[np.ndarray, ...]:
     """First and last row, first and last column [n] each of projected corners [n, k, 3].
 
-    Empty (first after last) when all corners are behind the view; the whole image when some are.
+    Empty (first after last) when the convex hull of the corners does not show.
     """
-    weight = corner[:, :, 2]
-    front = (weight > _MIN_DEPTH).all(axis=1)
-    behind = (weight <= 0).all(axis=1)
-    pixel = corner[:, :, :2] / np.where(front[:, None], weight, 1.0)[:, :, None]
-    low = np.ceil(pixel.min(axis=1) - _EDGE_SLACK)
-    high = np.floor(pixel.max(axis=1) + _EDGE_SLACK)
+    n, count = corner.shape[:2]
+    ahead = corner[:, :, 2] > _NEAR
+    low, high = np.full((n, 2), np.inf), np.full((n, 2), -np.inf)
+    for k in range(count):  # numpy reduces short axes slowly
+        pixel = corner[:, k, :2] / np.maximum(corner[:, k, 2], _NEAR)[:, None]
+        shown = ahead[:, k, None]
+        np.minimum(low, pixel, out=low, where=shown)
+        np.maximum(high, pixel, out=high, where=shown)
+    cut = np.flatnonzero(ahead.any(axis=1) & ~ahead.all(axis=1))
+    if len(cut):
+        crossing = _near_crossings(corner[cut], ahead[cut])
+        low[cut] = np.minimum(low[cut], np.nanmin(crossing, axis=1))
+        high[cut] = np.maximum(high[cut], np.nanmax(crossing, axis=1))
     limit = np.array([view.width - 1, view.height - 1])
-    low = np.where(front[:, None], np.clip(low, 0, limit + 1), 0)
-    high = np.where(front[:, None], np.clip(high, -1, limit), limit)
-    high[behind] = -1
-    low, high = low.astype(np.int64), high.astype(np.int64)
+    low = np.clip(np.ceil(low - _EDGE_SLACK), 0, limit + 1).astype(np.int64)
+    high = np.clip(np.floor(high + _EDGE_SLACK), -1, limit).astype(np.int64)
     return low[:, 1], high[:, 1], low[:, 0], high[:, 0]
+
+
+def _near_crossings(corner: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """Pixels [n, pairs, 2] where lines between corners cross the near plane, NaN where not."""
+    first, second = np.triu_indices(corner.shape[1], 1)
+    one, two = corner[:, first], corner[:, second]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (_NEAR - one[:, :, 2]) / (two[:, :, 2] - one[:, :, 2])
+        crossing = one + share[:, :, None] * (two - one)
+    crossing[ahead[:, first] == ahead[:, second]] = np.nan
+    return crossing[:, :, :2] / _NEAR
 
 
 def _rows(index: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from .lighting import Lamp, ShadowMap, Sky, Sun, shadow_map
-from .primitives import Quadrics, Quads
+from .primitives import Quadrics, Quads, select
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Ambient:
 class Scene:
     """Everything that can be seen. World frame: z up, the floor near z = 0, metres.
 
+    sky        what is seen where there is no surface; None for black
+    indoors    glossy surfaces mirror the room, not the sky
     ground     (x_min, x_max, y_min, y_max): the area in which a camera may move
     eye_height (lowest, highest) sensible camera height above the floor
     far_view   a typical free viewing distance that a good viewpoint should have
@@ -73,6 +75,7 @@ class Scene:
     lights: tuple[Sun | Lamp, ...]
     ambient: Ambient
     sky: Sky | None
+    indoors: bool
     motions: tuple[Motion, ...] = ()
     ground: tuple[float, float, float, float] = (-1.0, 1.0, -1.0, 1.0)
     eye_height: tuple[float, float] = (0.3, 1.7)
@@ -86,35 +89,33 @@ class Scene:
         static = self._static_shadows or self._still_shadows
         if not self.motions:
             return static
-        quads = _select(self.quads, (self.quads.mover >= 0) & self.quads.casts)
-        quadrics = _select(self.quadrics, (self.quadrics.mover >= 0) & self.quadrics.casts)
+        quads = select(self.quads, (self.quads.mover >= 0) & self.quads.casts)
+        quadrics = select(self.quadrics, (self.quadrics.mover >= 0) & self.quadrics.casts)
         return tuple(shadow.with_casters(quads, quadrics) for shadow in static)
 
     @cached_property
     def _still_shadows(self) -> tuple[ShadowMap, ...]:
-        quads = _select(self.quads, (self.quads.mover < 0) & self.quads.casts)
-        quadrics = _select(self.quadrics, (self.quadrics.mover < 0) & self.quadrics.casts)
+        quads = select(self.quads, (self.quads.mover < 0) & self.quads.casts)
+        quadrics = select(self.quadrics, (self.quadrics.mover < 0) & self.quadrics.casts)
         return tuple(shadow_map(light, quads, quadrics, self.shadow_size) for light in self.lights)
 
     def at(self, time: float) -> Scene:
         """The scene with its moving bodies where they are at ``time`` seconds."""
         if not self.motions:
             return self
-        offsets = np.array([motion.offset(time) for motion in self.motions] + [[0.0, 0.0, 0.0]])
-        quad_shift, quadric_shift = offsets[self.quads.mover], offsets[self.quadrics.mover]
-        texture = self.quads.texture.copy()
-        texture[:, :, 3] -= np.einsum("nij,nj->ni", texture[:, :, :3], quad_shift)
+        offsets = np.array([motion.offset(time) for motion in self.motions])
+        moved = np.flatnonzero(self.quads.mover >= 0)
+        shift = offsets[self.quads.mover[moved]]
+        vertices, texture = self.quads.vertices.copy(), self.quads.texture.copy()
+        vertices[moved] += shift[:, None]
+        texture[moved, :, 3] -= np.einsum("nij,nj->ni", texture[moved, :, :3], shift)
+        moved = np.flatnonzero(self.quadrics.mover >= 0)
+        shift = offsets[self.quadrics.mover[moved]]
         to_local = self.quadrics.to_local.copy()
-        to_local[:, :, 3] -= np.einsum("nij,nj->ni", to_local[:, :, :3], quadric_shift)
+        to_local[moved, :, 3] -= np.einsum("nij,nj->ni", to_local[moved, :, :3], shift)
         return replace(
             self,
-            quads=replace(
-                self.quads, vertices=self.quads.vertices + quad_shift[:, None], texture=texture
-            ),
+            quads=replace(self.quads, vertices=vertices, texture=texture),
             quadrics=replace(self.quadrics, to_local=to_local),
             _static_shadows=self._still_shadows,
         )
-
-
-def _select(primitives: Quads | Quadrics, mask: np.ndarray) -> Quads | Quadrics:
-    return type(primitives)(*(values[mask] for values in vars(primitives).values()))

@@ -129,18 +129,26 @@ def _gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
     for axis in (0, 1):
         count = image.shape[axis]
         padded = np.pad(image, [(reach, reach) if a == axis else (0, 0) for a in range(3)], "edge")
-        lines = (np.s_[k : k + count] if axis == 0 else np.s_[:, k : k + count] for k in range(len(taps)))
+        lines = (
+            np.s_[k : k + count] if axis == 0 else np.s_[:, k : k + count] for k in range(len(taps))
+        )
         image = sum(tap * padded[line] for tap, line in zip(taps, lines, strict=True))
     return image
 
 
 def _smear(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """The mean of the image along each pixel's way; a way below half a pixel changes nothing."""
     height, width = image.shape[:2]
+    reach = float(np.abs(motion).max())
+    taps = min(int(np.ceil(reach)) + 1, _MOTION_TAPS)
+    if reach < 0.5:
+        return image
     v, u = np.mgrid[:height, :width].astype(np.float32)
-    flat = image.reshape(-1, 3)
-    total = np.zeros_like(flat)
-    for share in np.linspace(0, 1, _MOTION_TAPS, dtype=np.float32):
-        x = np.clip(np.rint(u + share * motion[..., 0]), 0, width - 1).astype(np.int64)
-        y = np.clip(np.rint(v + share * motion[..., 1]), 0, height - 1).astype(np.int64)
-        total += flat[(y * width + x).ravel()]
-    return (total / _MOTION_TAPS).reshape(image.shape)
+    pixels = image.reshape(-1, 3)
+    total = np.zeros_like(pixels)
+    for share in np.linspace(0, 1, taps, dtype=np.float32):
+        x = np.clip(u + share * motion[..., 0] + 0.5, 0, width - 1).astype(np.int32)
+        y = np.clip(v + share * motion[..., 1] + 0.5, 0, height - 1).astype(np.int32)
+        total += pixels[(y * width + x).ravel()]
+    total /= taps
+    return total.reshape(image.shape)

@@ -13,9 +13,7 @@ from .renderer import Frame, render
 from .scenes import check_kind, make_scene
 from .sensor import SensorModel
 
-_SENSOR = SensorModel(
-    vignetting=0.15, lens_blur=0.4, motion_blur=0.3, read_noise=0.003, shot_noise=0.012
-)
+_SENSOR = SensorModel(vignetting=0.15, motion_blur=0.3, read_noise=0.003, shot_noise=0.012)
 
 
 class SyntheticCamera:

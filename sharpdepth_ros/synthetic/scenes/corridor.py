@@ -39,6 +39,7 @@ def make_corridor(seed: int) -> Scene:
         lights=tuple(lights),
         ambient=Ambient(above, above * 0.75),
         sky=None,
+        indoors=True,
         motions=tuple(b.motions),
         ground=(0.0, length, -width / 2, width / 2),
         eye_height=(0.35, 1.65),
@@ -56,7 +57,12 @@ def _shell(
     gloss = 0.0 if kind in ("carpet", "concrete") else 0.12
     floor = Material(kind, (base, scaled(base, 0.5), scaled(base, 0.75)), 1.6, gloss=gloss)
     b.floor((0, -y), (length, y), 0.0, floor)
-    b.floor((0, -y), (length, y), height, Material("tiles", (srgb(0.88, 0.88, 0.86), srgb(0.6, 0.6, 0.6)), 2.4))
+    b.floor(
+        (0, -y),
+        (length, y),
+        height,
+        Material("tiles", (srgb(0.88, 0.88, 0.86), srgb(0.6, 0.6, 0.6)), 2.4),
+    )
     upper = Material("plaster", (tone(rng, saturation=(0.02, 0.2), value=(0.75, 0.93)),), 2.0)
     lower = upper
     if rng.random() < 0.6:
@@ -67,7 +73,11 @@ def _shell(
     for side in (-1, 1):
         b.wall((0, side * y, 0), (length, side * y, 0), line, lower)
         b.wall((0, side * y, line), (length, side * y, line), height - line, upper)
-        b.box((length / 2, side * (y - 0.008), 0), (length, 0.016, 0.1), Material("plain", (srgb(0.3, 0.3, 0.3),)))
+        b.box(
+            (length / 2, side * (y - 0.008), 0),
+            (length, 0.016, 0.1),
+            Material("plain", (srgb(0.3, 0.3, 0.3),)),
+        )
     for x in (0.0, length):
         b.wall((x, -y, 0), (x, y, 0), height, upper)
     with b.at(length, 0, 0, np.pi):
@@ -124,8 +134,12 @@ def _notice_board(b: SceneBuilder, rng: np.random.Generator) -> None:
     b.box((0.012, 0, 1.1), (0.024, 1.4, 0.9), Material("carpet", (cork, scaled(cork, 0.7)), 0.5))
     for _ in range(6):
         y, z = rng.uniform(-0.58, 0.5), rng.uniform(1.15, 1.68)
-        paper = Material("screen", (tone(rng, saturation=(0, 0.3), value=(0.85, 0.95)), srgb(0.8, 0.8, 0.8)))
-        corner = np.array([(0.027, y, z), (0.027, y + 0.2, z), (0.027, y + 0.2, z + 0.28), (0.027, y, z + 0.28)])
+        paper = Material(
+            "screen", (tone(rng, saturation=(0, 0.3), value=(0.85, 0.95)), srgb(0.8, 0.8, 0.8))
+        )
+        corner = np.array(
+            [(0.027, y, z), (0.027, y + 0.2, z), (0.027, y + 0.2, z + 0.28), (0.027, y, z + 0.28)]
+        )
         b.polygon(corner, paper, fit=True)
 
 
@@ -144,17 +158,14 @@ def _cart(b: SceneBuilder, rng: np.random.Generator) -> None:
     for x in (0.07, 0.53):
         for y in (-0.38, 0.38):
             b.cylinder((x, y, 0.06), (x, y, 1.0), 0.012, bar)
-            b.cylinder((x - 0.015, y, 0.06), (x + 0.015, y, 0.06), 0.06, Material("plain", (srgb(0.1, 0.1, 0.1),)))
+            b.cylinder(
+                (x - 0.015, y, 0.06),
+                (x + 0.015, y, 0.06),
+                0.06,
+                Material("plain", (srgb(0.1, 0.1, 0.1),)),
+            )
     with b.at(0.3, 0.1, 0.23, 0.1):
         f.carton(b, rng)
-
-
-def _standing(item, away: float):
-    def add(b: SceneBuilder, rng: np.random.Generator) -> None:
-        with b.at(away, 0, 0, rng.uniform(-0.4, 0.4)):
-            item(b, rng)
-
-    return add
 
 
 _ITEMS = [
@@ -169,17 +180,19 @@ _ITEMS = [
     (_locker, 1.4),
     (_column, 0.5),
     (_cart, 1.0),
-    (_standing(f.potted_plant, 0.3), 0.6),
-    (_standing(f.bin_, 0.22), 0.4),
-    (_standing(f.carton, 0.35), 0.7),
-    (_standing(f.coat_stand, 0.32), 0.6),
-    (_standing(f.stool, 0.25), 0.5),
+    (f.standing(f.potted_plant, 0.3), 0.6),
+    (f.standing(f.bin_, 0.22), 0.4),
+    (f.standing(f.carton, 0.35), 0.7),
+    (f.standing(f.coat_stand, 0.32), 0.6),
+    (f.standing(f.stool, 0.25), 0.5),
 ]
 
 
 def _sides(b: SceneBuilder, rng: np.random.Generator, length: float, width: float) -> None:
     deep_side = int(rng.integers(2))  # one side stays walkable
-    flat = [entry for entry in _ITEMS if entry[0] in (f.door, _picture, _notice_board, _extinguisher)]
+    flat = [
+        entry for entry in _ITEMS if entry[0] in (f.door, _picture, _notice_board, _extinguisher)
+    ]
     for number, (side, yaw) in enumerate(((-1, np.pi / 2), (1, -np.pi / 2))):
         with b.at(length / 2, side * width / 2, 0, yaw):
             place = -length / 2 + 0.8
@@ -198,7 +211,9 @@ def _pipes(
         radius = float(pick(rng, [0.006, 0.012, 0.04, 0.06]))
         y = side * (width / 2 - 0.12 - 0.11 * k)
         z = height - 0.1 - radius
-        b.cylinder((0, y, z), (length, y, z), radius, paint(rng) if radius > 0.02 else metal(rng, 0.2))
+        material = paint(rng) if radius > 0.02 else metal(rng, 0.2)
+        with b.shadowless():  # they hang beside the lamps, which cast no shadow upwards
+            b.cylinder((0, y, z), (length, y, z), radius, material)
 
 
 def _railing(b: SceneBuilder, rng: np.random.Generator, length: float, width: float) -> None:

@@ -7,12 +7,28 @@ Each function adds one object that stands at the origin of the builder's frame, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..builder import Material, SceneBuilder
 from .palette import fabric, metal, paint, pick, print_, scaled, srgb, tone, wood
+from .vegetation import leaf_material, leaves
 
 LAMP_SHADE = Material("plain", (srgb(1.0, 0.93, 0.8),), emission=2.5)
+
+
+Item = Callable[[SceneBuilder, np.random.Generator], object]
+
+
+def standing(item: Item, away: float) -> Item:
+    """The item, turned at random and standing ``away`` metres off the wall at x = 0."""
+
+    def add(b: SceneBuilder, rng: np.random.Generator) -> None:
+        with b.at(away, 0, 0, rng.uniform(-0.5, 0.5)):
+            item(b, rng)
+
+    return add
 
 
 def table(b: SceneBuilder, rng: np.random.Generator, size: tuple[float, float]) -> float:
@@ -40,7 +56,9 @@ def chair(b: SceneBuilder, rng: np.random.Generator) -> None:
     for sx in (-0.18, 0.18):
         for sy in (-0.18, 0.18):
             top = 0.92 if sx < 0 else 0.42
-            b.cylinder((sx, sy, 0), (sx * (1.12 if sx < 0 and top > 0.5 else 1), sy, top), 0.017, material)
+            b.cylinder(
+                (sx, sy, 0), (sx * (1.12 if sx < 0 and top > 0.5 else 1), sy, top), 0.017, material
+            )
     slats = int(rng.integers(2, 4))
     for k in range(slats):
         b.box((-0.195, 0, 0.86 - 0.13 * k), (0.018, 0.4, 0.06), material)
@@ -63,7 +81,12 @@ def sofa(b: SceneBuilder, rng: np.random.Generator, width: float) -> None:
     for side in (-1, 1):
         b.box((0.45, side * (width / 2 - 0.09), 0.38), (0.86, 0.18, 0.2), cover)
         for x in (0.08, 0.82):
-            b.cylinder((x, side * (width / 2 - 0.08), 0), (x, side * (width / 2 - 0.08), 0.08), 0.025, cover)
+            b.cylinder(
+                (x, side * (width / 2 - 0.08), 0),
+                (x, side * (width / 2 - 0.08), 0.08),
+                0.025,
+                cover,
+            )
     seats = max(1, round((width - 0.4) / 0.7))
     each = (width - 0.38) / seats
     for k in range(seats):
@@ -129,7 +152,9 @@ def cupboard(b: SceneBuilder, rng: np.random.Generator) -> None:
     b.box((deep / 2, 0, 0.06), (deep, width, height - 0.06), material)
     b.box((deep / 2 - 0.02, 0, 0), (deep - 0.05, width - 0.04, 0.06), paint(rng))
     knob = metal(rng, 0.8)
-    front = Material(material.texture, tuple(scaled(c, 0.85) for c in material.colours), material.tile)
+    front = Material(
+        material.texture, tuple(scaled(c, 0.85) for c in material.colours), material.tile
+    )
     columns, rows = max(1, round(width / 0.5)), (1 if height > 1.2 else int(rng.integers(1, 4)))
     for i in range(columns):
         for j in range(rows):
@@ -194,28 +219,6 @@ def potted_plant(b: SceneBuilder, rng: np.random.Generator) -> None:
     leaves(b, rng, centre + spread, float(rng.uniform(0.1, 0.17)), leaf_material(rng))
 
 
-def leaf_material(rng: np.random.Generator) -> Material:
-    """Leaves: spring green to autumn red, mostly green."""
-    hue = (0.22, 0.36) if rng.random() < 0.85 else (0.03, 0.14)
-    base = tone(rng, hue, (0.45, 0.75), (0.4, 0.7))
-    return Material("foliage", (base, scaled(base, 0.7), scaled(base, 1.4)), 0.5)
-
-
-def leaves(
-    b: SceneBuilder, rng: np.random.Generator, centres: np.ndarray, size: float, material: Material
-) -> None:
-    """Flat pointed leaves of length ``size`` at ``centres`` [n, 3], turned at random."""
-    n = len(centres)
-    along = rng.normal(size=(n, 3))
-    along /= np.linalg.norm(along, axis=1, keepdims=True)
-    across = np.cross(along, rng.normal(size=(n, 3)))
-    across /= np.linalg.norm(across, axis=1, keepdims=True)
-    along *= size * rng.uniform(0.35, 0.65, (n, 1))
-    across *= size * rng.uniform(0.2, 0.3, (n, 1))
-    corners = np.stack([centres - along, centres - across, centres + along, centres + across], 1)
-    b.quads(corners, material, tint=rng.uniform(0.6, 1.3, n).astype(np.float32))
-
-
 def books_pile(b: SceneBuilder, rng: np.random.Generator) -> None:
     """Some books lying on each other."""
     z = 0.0
@@ -231,7 +234,9 @@ def laptop(b: SceneBuilder, rng: np.random.Generator) -> None:
     case = metal(rng, 0.55)
     b.box((0, 0, 0), (0.22, 0.32, 0.018), case)
     screen = Material("screen", (srgb(0.85, 0.9, 0.95), srgb(0.05, 0.05, 0.06)), emission=0.6)
-    back = np.array([(-0.11, -0.16, 0.018), (-0.11, 0.16, 0.018), (-0.17, 0.16, 0.22), (-0.17, -0.16, 0.22)])
+    back = np.array(
+        [(-0.11, -0.16, 0.018), (-0.11, 0.16, 0.018), (-0.17, 0.16, 0.22), (-0.17, -0.16, 0.22)]
+    )
     b.polygon(back, screen, fit=True)
     b.polygon(back - (0.006, 0, 0), case)
 
@@ -256,7 +261,9 @@ def tableware(b: SceneBuilder, rng: np.random.Generator) -> None:
 def carton(b: SceneBuilder, rng: np.random.Generator) -> None:
     """A cardboard box, sometimes with another on top."""
     brown = tone(rng, (0.07, 0.1), (0.35, 0.5), (0.55, 0.75))
-    material = Material("carton", (brown, scaled(brown, 0.8), srgb(0.9, 0.9, 0.88), srgb(0.15, 0.15, 0.2)))
+    material = Material(
+        "carton", (brown, scaled(brown, 0.8), srgb(0.9, 0.9, 0.88), srgb(0.15, 0.15, 0.2))
+    )
     z = 0.0
     for _ in range(int(rng.integers(1, 4))):
         size = rng.uniform((0.3, 0.3, 0.2), (0.55, 0.55, 0.45))
@@ -299,7 +306,9 @@ def ball(b: SceneBuilder, rng: np.random.Generator) -> None:
     """A play ball."""
     radius = float(rng.uniform(0.09, 0.14))
     colour = tone(rng, saturation=(0.6, 0.9), value=(0.5, 0.9))
-    b.sphere((0, 0, radius), radius, Material("stripes", (colour, srgb(0.95, 0.95, 0.9)), 0.5, gloss=0.1))
+    b.sphere(
+        (0, 0, radius), radius, Material("stripes", (colour, srgb(0.95, 0.95, 0.9)), 0.5, gloss=0.1)
+    )
 
 
 def picture(b: SceneBuilder, rng: np.random.Generator, height: float = 1.5) -> None:

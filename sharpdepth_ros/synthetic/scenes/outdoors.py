@@ -2,7 +2,7 @@
 """Things found in a street, at their usual sizes in metres.
 
 Each function adds one object that stands at the origin of the builder's frame, its front towards
-+x. Houses have their front in the plane x = 0.
++x.
 """
 
 from __future__ import annotations
@@ -10,110 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..builder import Material, SceneBuilder
-from .furniture import leaf_material, leaves
-from .palette import metal, paint, pick, scaled, srgb, tone, wood
+from .palette import IRON, metal, paint, pick, scaled, srgb, tone, wood
+from .vegetation import leaf_material, leaves
 
 _GLASS = Material("plain", (srgb(0.1, 0.13, 0.16),), gloss=0.75)
 _RUBBER = Material("plain", (srgb(0.09, 0.09, 0.09),))
-_IRON = Material("metal", (srgb(0.16, 0.18, 0.17),), 0.5, gloss=0.08)
-
-
-def house(b: SceneBuilder, rng: np.random.Generator, width: float, height: float) -> None:
-    """A house front ``width`` wide along y, with a roof; storeys of about 3 m."""
-    storeys = max(2, round(height / 3.1))
-    storey = 3.1
-    height = storeys * storey
-    wall = tone(rng, (0.02, 0.16), (0.05, 0.5), (0.55, 0.92))
-    kind = pick(rng, ["facade_plaster", "facade_brick", "facade_modern", "facade_glass"])
-    if kind == "facade_brick":
-        wall = tone(rng, (0.0, 0.06), (0.35, 0.65), (0.4, 0.7))
-    trim = srgb(0.88, 0.87, 0.84) if rng.random() < 0.7 else scaled(wall, 0.5)
-    glass, curtain = srgb(0.14, 0.17, 0.2), tone(rng, (0.08, 0.15), (0.1, 0.4), (0.6, 0.9))
-    bay = width / max(2, round(width / 2.6))
-    facade = Material(kind, (wall, glass, trim, curtain), (4 * bay, 4 * storey), gloss=0.12)
-    deep = 10.0
-    ring = np.array([(-deep, -width / 2), (0, -width / 2), (0, width / 2), (-deep, width / 2)])
-    plain = Material("plaster", (wall, scaled(wall, 0.8)), 3.0)
-    b.prism(ring, 0, ring, height, plain)
-    x = 0.012
-    b.polygon([(x, -width / 2, 0), (x, width / 2, 0), (x, width / 2, height), (x, -width / 2, height)], facade)
-    _ground_floor(b, rng, width, storey, wall, trim)
-    if rng.random() < 0.65:
-        _gable_roof(b, rng, width, height, deep)
-    else:
-        b.box((-deep / 2, 0, height), (deep + 0.3, width, 0.35), Material("concrete", (trim,), 2.0))
-    if kind != "facade_glass" and rng.random() < 0.45:
-        for k in range(1, storeys):
-            _balcony(b, rng, float(rng.uniform(-0.25, 0.25)) * width, k * storey, trim)
-
-
-def _ground_floor(
-    b: SceneBuilder, rng: np.random.Generator, width: float, storey: float, wall, trim
-) -> None:
-    """Shops, garages or a plain base with a door."""
-    base = Material("blocks", (scaled(wall, 0.75), scaled(wall, 0.45), scaled(wall, 0.65)), (2.4, 1.55))
-    b.box((0.03, 0, 0), (0.06, width, storey), base)
-    units = max(1, int(width / 3.6))
-    each = width / units
-    door_unit = int(rng.integers(units))
-    for k in range(units):
-        y = -width / 2 + each * (k + 0.5)
-        if k == door_unit:
-            colour = tone(rng, saturation=(0.3, 0.8), value=(0.25, 0.6))
-            leaf = Material("door", (colour, trim, scaled(colour, 0.8), srgb(0.7, 0.6, 0.3)))
-            _panel(b, y, 1.1, 0.0, 2.2, leaf)
-            b.box((0.2, y, -0.1), (0.5, 1.4, 0.14), Material("concrete", (srgb(0.6, 0.6, 0.58),), 1.0))
-        elif rng.random() < 0.45:
-            sign = tone(rng, saturation=(0.4, 0.9), value=(0.3, 0.8))
-            goods = tone(rng, saturation=(0.3, 0.8), value=(0.5, 0.9))
-            shop = Material("shopfront", (scaled(sign, 0.5), srgb(0.16, 0.19, 0.22), sign, goods), gloss=0.15)
-            _panel(b, y, each - 0.7, 0.05, storey - 0.15, shop)
-            if rng.random() < 0.5:
-                _awning(b, rng, y, each - 0.6)
-        elif rng.random() < 0.4:
-            grey = tone(rng, saturation=(0, 0.3), value=(0.5, 0.8))
-            _panel(b, y, 2.4, 0.0, 2.3, Material("shutter", (grey, scaled(grey, 0.6)), 1.0))
-        else:
-            window = Material("window", (trim, srgb(0.13, 0.16, 0.2), srgb(0.7, 0.66, 0.6), srgb(0.4, 0.5, 0.6)), gloss=0.15)
-            _panel(b, y, 1.3, 0.9, 2.4, window)
-
-
-def _panel(
-    b: SceneBuilder, y: float, width: float, bottom: float, top: float, material: Material
-) -> None:
-    x, a, c = 0.066, y - width / 2, y + width / 2
-    b.polygon([(x, a, bottom), (x, c, bottom), (x, c, top), (x, a, top)], material, fit=True)
-
-
-def _awning(b: SceneBuilder, rng: np.random.Generator, y: float, width: float) -> None:
-    cloth = Material("stripes", (srgb(0.9, 0.9, 0.86), tone(rng, saturation=(0.6, 0.9))), 1.6)
-    a, c = y - width / 2, y + width / 2
-    b.polygon([(0.07, a, 2.95), (0.07, c, 2.95), (1.1, c, 2.5), (1.1, a, 2.5)], cloth)
-    b.polygon([(1.1, a, 2.36), (1.1, c, 2.36), (1.1, c, 2.5), (1.1, a, 2.5)], cloth)
-
-
-def _gable_roof(
-    b: SceneBuilder, rng: np.random.Generator, width: float, height: float, deep: float
-) -> None:
-    colour = tone(rng, pick(rng, [(0.0, 0.05), (0.55, 0.65)]), (0.15, 0.6), (0.3, 0.6))
-    tiles = Material("roof", (colour, scaled(colour, 0.4), scaled(colour, 0.75)), (2.4, 2.4))
-    ridge, y = height + float(rng.uniform(2, 3.5)), width / 2
-    b.polygon([(0.35, -y, height - 0.1), (0.35, y, height - 0.1), (-deep / 2, y, ridge), (-deep / 2, -y, ridge)], tiles)
-    b.polygon([(-deep, y, height), (-deep, -y, height), (-deep / 2, -y, ridge), (-deep / 2, y, ridge)], tiles)
-    gable = Material("plaster", (scaled(colour, 1.3),), 3.0)
-    for side in (-y, y):
-        b.polygon([(0, side, height), (-deep, side, height), (-deep / 2, side, ridge)], gable)
-    chimney = Material("brick", (srgb(0.6, 0.3, 0.22), srgb(0.7, 0.68, 0.62), srgb(0.45, 0.2, 0.15)), 1.0)
-    b.box((-deep / 2 + 1, rng.uniform(-0.3, 0.3) * width, ridge - 1.2), (0.6, 0.9, 2.0), chimney)
-
-
-def _balcony(b: SceneBuilder, rng: np.random.Generator, y: float, z: float, trim) -> None:
-    b.box((0.5, y, z - 0.15), (1.0, 2.6, 0.15), Material("concrete", (trim,), 1.0))
-    for k in np.linspace(-1.25, 1.25, 14):
-        b.cylinder((0.95, y + k, z), (0.95, y + k, z + 1.0), 0.012, _IRON)
-    for side in (-1.27, 1.27):
-        b.cylinder((0.02, y + side, z + 1.0), (0.97, y + side, z + 1.0), 0.018, _IRON)
-    b.cylinder((0.95, y - 1.27, z + 1.0), (0.95, y + 1.27, z + 1.0), 0.02, _IRON)
 
 
 def car(b: SceneBuilder, rng: np.random.Generator) -> None:
@@ -164,77 +65,24 @@ def car(b: SceneBuilder, rng: np.random.Generator) -> None:
     b.box((-h - 0.015, 0, 0.5), (0.02, 0.5, 0.1), plate)
 
 
-def tree(b: SceneBuilder, rng: np.random.Generator, height: float | None = None) -> None:
-    """A leafy tree: trunk, boughs, and a crown of single leaves over a dark core."""
-    height = float(rng.uniform(5, 9)) if height is None else height
-    bark = wood(rng, "bark", 0.8)
-    trunk = height * float(rng.uniform(0.36, 0.45))
-    girth = 0.018 * height + 0.05
-    lean = rng.normal(0, 0.03, 2) * height
-    b.cylinder((0, 0, 0), (*lean, trunk * 1.15), girth, bark, girth * 0.6)
-    green = leaf_material(rng)
-    core = Material("foliage", tuple(scaled(c, 0.45) for c in green.colours), 1.6)
-    crown_height = height - trunk
-    blobs = int(rng.integers(5, 8))
-    for k in range(blobs):
-        turn = 2 * np.pi * k / (blobs - 1) + rng.uniform(-0.3, 0.3)
-        out = 0.27 * crown_height * float(rng.uniform(0.8, 1.2)) * (k < blobs - 1)
-        rise = float(rng.uniform(0.25, 0.6)) if k < blobs - 1 else 0.68
-        centre = np.array([*lean, trunk]) + (out * np.cos(turn), out * np.sin(turn), rise * crown_height)
-        radius = crown_height * float(rng.uniform(0.24, 0.32))
-        start = (lean[0] * 0.9, lean[1] * 0.9, trunk * 0.95)
-        b.cylinder(start, centre, girth * 0.45, bark, girth * 0.15)
-        b.sphere(centre, radius * 0.62, core)
-        direction = rng.normal(size=(130, 3))
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        away = radius * rng.uniform(0.55, 1.1, (130, 1))
-        leaves(b, rng, centre + direction * away, 0.09 * crown_height, green)
-
-
-def street_tree(b: SceneBuilder, rng: np.random.Generator) -> None:
-    """A young tree in a pit with a stake."""
-    with b.at(0, 0):
-        tree(b, rng, float(rng.uniform(4.8, 6.5)))
-    b.floor((-0.5, -0.5), (0.5, 0.5), 0.008, Material("asphalt", (srgb(0.3, 0.22, 0.15),), 1.0))
-    b.cylinder((0.25, 0, 0), (0.25, 0, 1.7), 0.025, wood(rng))
-
-
-def conifer(b: SceneBuilder, rng: np.random.Generator) -> None:
-    """A fir: cones on a trunk, with needles as thin leaves."""
-    height = float(rng.uniform(5, 9))
-    b.cylinder((0, 0, 0), (0, 0, height * 0.3), 0.14, wood(rng, "bark", 0.6))
-    dark = tone(rng, (0.3, 0.42), (0.4, 0.6), (0.25, 0.4))
-    green = Material("foliage", (dark, scaled(dark, 0.6), scaled(dark, 1.3)), 0.8)
-    for k in range(4):
-        z = height * (0.14 + 0.2 * k)
-        radius = height * 0.2 * (1 - 0.2 * k)
-        b.cylinder((0, 0, z), (0, 0, z + height * 0.32), radius, green, 0.02)
-        turn = rng.uniform(0, 2 * np.pi, 60)
-        ring = np.column_stack([np.cos(turn), np.sin(turn), np.zeros(60)]) * radius
-        leaves(b, rng, ring + (0, 0, z + 0.05), 0.35, green)
-
-
-def bush(b: SceneBuilder, rng: np.random.Generator) -> None:
-    """A round bush."""
-    radius = float(rng.uniform(0.5, 1.0))
-    green = leaf_material(rng)
-    b.sphere((0, 0, radius * 0.7), radius * 0.8, Material("foliage", tuple(scaled(c, 0.5) for c in green.colours), 1.0))
-    direction = rng.normal(size=(180, 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    direction[:, 2] = np.abs(direction[:, 2])
-    leaves(b, rng, (0, 0, radius * 0.6) + direction * radius * rng.uniform(0.75, 1.05, (180, 1)), 0.2, green)
-
-
 def garden_fence(b: SceneBuilder, rng: np.random.Generator, width: float) -> None:
     """A fence ``width`` long along y: iron bars, wooden pickets, or a wall with a hedge."""
     kind = pick(rng, ["bars", "bars", "pickets", "hedge"])
     half = width / 2
     if kind == "hedge":
-        b.box((0, 0, 0), (0.3, width, 0.5), Material("brick", (srgb(0.6, 0.32, 0.24), srgb(0.7, 0.68, 0.6), srgb(0.5, 0.25, 0.2)), 1.0))
+        b.box(
+            (0, 0, 0),
+            (0.3, width, 0.5),
+            Material(
+                "brick", (srgb(0.6, 0.32, 0.24), srgb(0.7, 0.68, 0.6), srgb(0.5, 0.25, 0.2)), 1.0
+            ),
+        )
         green = leaf_material(rng)
         b.box((-0.05, 0, 0.5), (0.5, width, 0.7), Material("foliage", green.colours, 1.2))
         n = int(min(90 * width, 2500))
-        spots = np.column_stack([rng.uniform(-0.33, 0.25, n), rng.uniform(-half, half, n), rng.uniform(0.55, 1.25, n)])
+        spots = np.column_stack(
+            [rng.uniform(-0.33, 0.25, n), rng.uniform(-half, half, n), rng.uniform(0.55, 1.25, n)]
+        )
         spots[: n // 2, 0] = 0.22
         leaves(b, rng, spots, 0.14, green)
         return
@@ -242,13 +90,13 @@ def garden_fence(b: SceneBuilder, rng: np.random.Generator, width: float) -> Non
     places = np.arange(-half, half, step)
     if kind == "bars":
         for y in np.arange(-half, half + 0.1, 2.6):
-            b.box((0, y, 0), (0.08, 0.08, tall + 0.1), _IRON)
+            b.box((0, y, 0), (0.08, 0.08, tall + 0.1), IRON)
         for z in (0.15, tall - 0.15):
-            b.box((0, 0, z), (0.03, width, 0.03), _IRON)
+            b.box((0, 0, z), (0.03, width, 0.03), IRON)
         # Bars of crossed strips: as thin as real ones, and cheap by the hundred.
         r = 0.008
         for cross in ((r, 0), (0, r)):
-            b.quads(_strips(places, tall, cross), _IRON)
+            b.quads(_strips(places, tall, cross), IRON)
         return
     board = paint(rng) if rng.random() < 0.5 else wood(rng)
     for z in (0.25, 0.75):
@@ -268,11 +116,15 @@ def _strips(places: np.ndarray, tall: float, across: tuple[float, float]) -> np.
 def lamp_post(b: SceneBuilder, rng: np.random.Generator) -> None:
     """A street lamp with an arm towards +x."""
     height = float(rng.uniform(4.5, 6.5))
-    b.cylinder((0, 0, 0), (0, 0, 0.9), 0.09, _IRON, 0.07)
-    b.cylinder((0, 0, 0.9), (0, 0, height), 0.05, _IRON, 0.035)
-    b.cylinder((0, 0, height), (0.9, 0, height + 0.25), 0.025, _IRON)
-    b.box((1.05, 0, height + 0.2), (0.5, 0.2, 0.1), _IRON)
-    b.box((1.05, 0, height + 0.18), (0.4, 0.16, 0.02), Material("plain", (srgb(0.95, 0.95, 0.9),), emission=0.5))
+    b.cylinder((0, 0, 0), (0, 0, 0.9), 0.09, IRON, 0.07)
+    b.cylinder((0, 0, 0.9), (0, 0, height), 0.05, IRON, 0.035)
+    b.cylinder((0, 0, height), (0.9, 0, height + 0.25), 0.025, IRON)
+    b.box((1.05, 0, height + 0.2), (0.5, 0.2, 0.1), IRON)
+    b.box(
+        (1.05, 0, height + 0.18),
+        (0.4, 0.16, 0.02),
+        Material("plain", (srgb(0.95, 0.95, 0.9),), emission=0.5),
+    )
 
 
 def road_sign(b: SceneBuilder, rng: np.random.Generator) -> None:
@@ -298,18 +150,18 @@ def bench(b: SceneBuilder, rng: np.random.Generator) -> None:
     for z in (0.58, 0.72, 0.86):
         b.box((-0.2 - 0.12 * (z - 0.43), 0, z), (0.03, 1.6, 0.09), planks)
     for y in (-0.65, 0.65):
-        b.box((0, y, 0), (0.36, 0.05, 0.43), _IRON)
-        b.cylinder((-0.17, y, 0.43), (-0.27, y, 0.95), 0.02, _IRON)
+        b.box((0, y, 0), (0.36, 0.05, 0.43), IRON)
+        b.cylinder((-0.17, y, 0.43), (-0.27, y, 0.95), 0.02, IRON)
 
 
 def bollards(b: SceneBuilder, rng: np.random.Generator) -> None:
     """Three bollards, chained."""
     for y in (-1.2, 0, 1.2):
-        b.cylinder((0, y, 0), (0, y, 0.85), 0.06, _IRON)
-        b.sphere((0, y, 0.88), 0.08, _IRON)
+        b.cylinder((0, y, 0), (0, y, 0.85), 0.06, IRON)
+        b.sphere((0, y, 0.88), 0.08, IRON)
     for y in (-1.2, 0):
-        b.cylinder((0, y, 0.75), (0, y + 0.6, 0.6), 0.01, _IRON)
-        b.cylinder((0, y + 0.6, 0.6), (0, y + 1.2, 0.75), 0.01, _IRON)
+        b.cylinder((0, y, 0.75), (0, y + 0.6, 0.6), 0.01, IRON)
+        b.cylinder((0, y + 0.6, 0.6), (0, y + 1.2, 0.75), 0.01, IRON)
 
 
 def bicycle(b: SceneBuilder, rng: np.random.Generator) -> None:
@@ -339,7 +191,7 @@ def bicycle(b: SceneBuilder, rng: np.random.Generator) -> None:
 def post_box(b: SceneBuilder, rng: np.random.Generator) -> None:
     """A post box on a foot."""
     colour = pick(rng, [srgb(0.8, 0.08, 0.08), srgb(0.95, 0.75, 0.1), srgb(0.1, 0.25, 0.6)])
-    b.cylinder((0, 0, 0), (0, 0, 0.7), 0.05, _IRON)
+    b.cylinder((0, 0, 0), (0, 0, 0.7), 0.05, IRON)
     b.box((0, 0, 0.7), (0.36, 0.48, 0.7), Material("plain", (colour,), gloss=0.1))
     b.box((0.182, 0, 1.25), (0.01, 0.3, 0.04), _RUBBER)
 
@@ -361,7 +213,11 @@ def traffic_cones(b: SceneBuilder, rng: np.random.Generator) -> None:
     white = Material("plain", (srgb(0.93, 0.93, 0.93),))
     for y in (-0.9, 0.0, 0.9):
         b.box((0, y, 0), (0.38, 0.38, 0.03), orange)
-        for z, radius, end, material in ((0.03, 0.14, 0.1, orange), (0.28, 0.1, 0.066, white), (0.48, 0.066, 0.025, orange)):
+        for z, radius, end, material in (
+            (0.03, 0.14, 0.1, orange),
+            (0.28, 0.1, 0.066, white),
+            (0.48, 0.066, 0.025, orange),
+        ):
             b.cylinder((0, y, z), (0, y, z + (radius - end) * 6), radius, material, end)
 
 

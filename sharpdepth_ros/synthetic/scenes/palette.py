@@ -51,7 +51,9 @@ def fabric(rng: np.random.Generator) -> Material:
 
 def paint(rng: np.random.Generator, gloss: float = 0.0) -> Material:
     """One flat colour."""
-    return Material("plain", (tone(rng, saturation=(0.1, 0.7), value=(0.35, 0.9)),), 1.0, 0.0, gloss)
+    return Material(
+        "plain", (tone(rng, saturation=(0.1, 0.7), value=(0.35, 0.9)),), 1.0, 0.0, gloss
+    )
 
 
 def metal(rng: np.random.Generator, bright: float = 0.5) -> Material:
@@ -65,3 +67,6 @@ def print_(rng: np.random.Generator, texture: str) -> Material:
     paper = tone(rng, (0.05, 0.18), (0.0, 0.25), (0.8, 0.95))
     inks = tuple(tone(rng, saturation=(0.5, 0.9), value=(0.25, 0.8)) for _ in range(3))
     return Material(texture, (paper, *inks))
+
+
+IRON = Material("metal", (srgb(0.16, 0.18, 0.17),), 0.5, gloss=0.08)

@@ -18,7 +18,11 @@ def person(b: SceneBuilder, rng: np.random.Generator) -> None:
         foot = (0.12 * side * h, 0.09 * side * h, 0.05)
         hip = (0.0, 0.09 * side * h, 0.85 * h)
         b.cylinder(foot, hip, 0.06 * h, trousers, 0.085 * h)
-        b.sphere((foot[0] + 0.06, foot[1], 0.05), (0.13, 0.05, 0.05), Material("plain", (srgb(0.1, 0.08, 0.07),)))
+        b.sphere(
+            (foot[0] + 0.06, foot[1], 0.05),
+            (0.13, 0.05, 0.05),
+            Material("plain", (srgb(0.1, 0.08, 0.07),)),
+        )
         shoulder, hand = (0, 0.2 * side * h, 1.4 * h), (-0.16 * side * h, 0.25 * side * h, 0.85 * h)
         b.cylinder(shoulder, hand, 0.05 * h, shirt, 0.035 * h)
         b.sphere(hand, 0.045 * h, skin)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ..builder import Material, SceneBuilder
@@ -13,6 +11,7 @@ from ..scene import Ambient, Motion, Scene
 from . import furniture as f
 from .palette import fabric, metal, pick, scaled, srgb, tone, wood
 from .sky import random_sky
+from .vegetation import leaf_material
 
 
 def make_room(seed: int) -> Scene:
@@ -63,7 +62,9 @@ def _lit(
     if by_day:
         lights.append(Sun(sky.sun.direction, 2.2 * sky.sun.colour))
     else:
-        sky = Sky(sky.zenith * 0.02, sky.horizon * 0.03, Sun(sky.sun.direction, np.zeros(3)), 0, (0, 0))
+        sky = Sky(
+            sky.zenith * 0.02, sky.horizon * 0.03, Sun(sky.sun.direction, np.zeros(3)), 0, (0, 0)
+        )
     quads, quadrics, materials = b.surfaces()
     length, width = size
     return Scene(
@@ -75,6 +76,7 @@ def _lit(
         lights=tuple(lights),
         ambient=Ambient(above, above * 0.75),
         sky=sky,
+        indoors=True,
         motions=tuple(b.motions),
         ground=(-length / 2, length / 2, -width / 2, width / 2),
         eye_height=(0.35, 1.65),
@@ -85,25 +87,25 @@ def _lit(
 def _shell(
     b: SceneBuilder, rng: np.random.Generator, length: float, width: float, height: float
 ) -> tuple[float, float]:
-    """Floor, ceiling and walls; the window is in the wall at x = length / 2. Returns its y range."""
+    """Floor, ceiling and walls; returns the y range of the window in the wall x = length / 2."""
     x, y = length / 2, width / 2
     b.floor((-x, -y), (x, y), 0.0, _floor_material(rng))
-    # Ceiling and walls reach beyond the corners, so that no sun leaks in between them.
-    lap = 0.3
-    ceiling = Material("plain", (srgb(0.9, 0.9, 0.88),))
-    b.floor((-x - lap, -y - lap), (x + lap, y + lap), height, ceiling)
-    wall, feature = _wall_material(rng), None
-    if rng.random() < 0.35:
-        feature = _wall_material(rng)
-    b.wall((-x - lap, -y, 0), (x + lap, -y, 0), height + lap, wall)
-    b.wall((x + lap, y, 0), (-x - lap, y, 0), height + lap, wall)
-    b.wall((-x, y + lap, 0), (-x, -y - lap, 0), height + lap, feature or wall)
+    wall = _wall_material(rng)
+    back = _wall_material(rng) if rng.random() < 0.35 else wall
     low, high = sorted((rng.uniform(-0.75, -0.2) * y, rng.uniform(0.2, 0.75) * y))
     sill, top = float(rng.uniform(0.75, 0.95)), height - float(rng.uniform(0.25, 0.45))
-    b.wall((x, -y - lap, 0), (x, low, 0), height + lap, wall)
-    b.wall((x, high, 0), (x, y + lap, 0), height + lap, wall)
-    b.wall((x, low, 0), (x, high, 0), sill, wall)
-    b.wall((x, low, top), (x, high, top), height - top, wall)
+    ceiling = Material("plain", (srgb(0.9, 0.9, 0.88),))
+    # An inner and an outer skin, lapping at the corners: thin walls would leak sun at their feet.
+    for skin, lap in ((0.0, 0.0), (0.12, 0.3)):
+        u, v, foot, tall = x + skin, y + skin, -lap, height + 2 * lap
+        b.floor((-u - lap, -v - lap), (u + lap, v + lap), height + skin, ceiling)
+        b.wall((-u - lap, -v, foot), (u + lap, -v, foot), tall, wall)
+        b.wall((u + lap, v, foot), (-u - lap, v, foot), tall, wall)
+        b.wall((-u, v + lap, foot), (-u, -v - lap, foot), tall, back)
+        b.wall((u, -v - lap, foot), (u, low, foot), tall, wall)
+        b.wall((u, high, foot), (u, v + lap, foot), tall, wall)
+        b.wall((u, low, foot), (u, high, foot), sill - foot, wall)
+        b.wall((u, low, top), (u, high, top), tall + foot - top, wall)
     _window(b, rng, x, low, high, sill, top)
     skirting = Material("plain", (srgb(0.85, 0.84, 0.8),)) if rng.random() < 0.5 else wood(rng)
     for yy in (-y + 0.008, y - 0.008):
@@ -136,7 +138,7 @@ def _window(
     for _ in range(4):
         far = float(rng.uniform(9, 30))
         with b.at(x + far, rng.uniform(-12, 12), -0.6), b.shadowless():
-            b.sphere((0, 0, rng.uniform(1.5, 3)), rng.uniform(1.2, 2.6, 3), f.leaf_material(rng))
+            b.sphere((0, 0, rng.uniform(1.5, 3)), rng.uniform(1.2, 2.6, 3), leaf_material(rng))
     if rng.random() < 0.6:
         cloth = fabric(rng)
         rail = x - 0.13
@@ -153,7 +155,9 @@ def _floor_material(rng: np.random.Generator) -> Material:
         return wood(rng, "planks", (1.8, 1.1))
     base = tone(rng, (0.04, 0.16), (0.05, 0.4), (0.4, 0.85))
     dark = scaled(base, float(rng.uniform(0.25, 0.6)))
-    return Material(kind, (base, dark), {"tiles": 1.4, "checker": 1.6, "carpet": 0.7}[kind], gloss=0.06)
+    return Material(
+        kind, (base, dark), {"tiles": 1.4, "checker": 1.6, "carpet": 0.7}[kind], gloss=0.06
+    )
 
 
 def _wall_material(rng: np.random.Generator) -> Material:
@@ -234,25 +238,13 @@ def _desk(b: SceneBuilder, rng: np.random.Generator) -> None:
         f.chair(b, rng)
 
 
-def _standing(
-    item: Callable[[SceneBuilder, np.random.Generator], None], away: float
-) -> Callable[[SceneBuilder, np.random.Generator], None]:
-    """An item that stands ``away`` metres off the wall, turned at random."""
-
-    def add(b: SceneBuilder, rng: np.random.Generator) -> None:
-        with b.at(away, 0, 0, rng.uniform(-0.5, 0.5)):
-            item(b, rng)
-
-    return add
-
-
 _SMALL_ITEMS = [
-    (_standing(f.potted_plant, 0.35), 0.6),
-    (_standing(f.floor_lamp, 0.3), 0.5),
-    (_standing(f.carton, 0.4), 0.75),
-    (_standing(f.coat_stand, 0.35), 0.6),
-    (_standing(f.bin_, 0.25), 0.4),
-    (_standing(f.stool, 0.3), 0.5),
+    (f.standing(f.potted_plant, 0.35), 0.6),
+    (f.standing(f.floor_lamp, 0.3), 0.5),
+    (f.standing(f.carton, 0.4), 0.75),
+    (f.standing(f.coat_stand, 0.35), 0.6),
+    (f.standing(f.bin_, 0.25), 0.4),
+    (f.standing(f.stool, 0.3), 0.5),
     (_pictures, 1.1),
 ]
 _WALL_ITEMS = [
@@ -264,7 +256,7 @@ _WALL_ITEMS = [
     (_sofa, 2.2),
     (_desk, 1.4),
     (f.bed, 1.9),
-    (_standing(f.clothes_rack, 0.6), 1.3),
+    (f.standing(f.clothes_rack, 0.6), 1.3),
 ]
 
 

@@ -9,9 +9,9 @@ from ..builder import Material, SceneBuilder
 from ..lighting import Lamp, Sun
 from ..scene import Ambient, Scene
 from ..textures import texture_names
-from .furniture import leaf_material, leaves
 from .palette import pick, srgb, tone
 from .sky import random_sky
+from .vegetation import leaf_material, leaves
 
 
 def make_shapes(seed: int) -> Scene:
@@ -19,7 +19,7 @@ def make_shapes(seed: int) -> Scene:
     rng = np.random.default_rng([seed, 4])
     b = SceneBuilder()
     indoors = rng.random() < 0.5
-    half = float(rng.uniform(3.5, 7)) if indoors else float(rng.uniform(6, 10))
+    half = float(rng.uniform(3.5, 6.5))
     height = float(rng.uniform(3, 5))
     sky = random_sky(rng)
     with b.shadowless():
@@ -30,10 +30,13 @@ def make_shapes(seed: int) -> Scene:
             for side in (-half, half):
                 b.wall((-half, side, 0), (half, side, 0), height, _material(rng))
                 b.wall((side, -half, 0), (side, half, 0), height, _material(rng))
-    for _ in range(int(rng.integers(14, 30))):
-        x, y = rng.uniform(-half + 0.5, half - 0.5, 2)
+    # On a plain, shapes also stand around the area where the camera moves.
+    spread = half - 0.5 if indoors else 2 * half
+    for _ in range(int(rng.integers(24, 48)) * (1 if indoors else 3)):
+        x, y = rng.uniform(-spread, spread, 2)
         b.place(pick(rng, _SHAPES), rng, x, y, 0.0, rng.uniform(0, 2 * np.pi), gap=0.1)
-    _overhead(b, rng, half, height)
+    if indoors:
+        _overhead(b, rng, half, height)
     colour = np.array(tone(rng, saturation=(0, 0.25), value=(0.9, 1.0)))
     if indoors:
         spots = rng.uniform(-0.5, 0.5, (int(rng.integers(1, 4)), 2)) * half
@@ -53,6 +56,7 @@ def make_shapes(seed: int) -> Scene:
         lights=tuple(lights),
         ambient=Ambient(above, 0.6 * above),
         sky=None if indoors else sky,
+        indoors=indoors,
         ground=(-half, half, -half, half),
         eye_height=(0.3, 2.0),
         far_view=2.5,
@@ -66,7 +70,12 @@ def _material(rng: np.random.Generator) -> Material:
 
 
 def _box(b: SceneBuilder, rng: np.random.Generator) -> None:
-    b.box((0, 0, 0), rng.uniform(0.15, 1.4, 3), _material(rng), fit=bool(rng.random() < 0.4))
+    b.box(
+        (0, 0, 0),
+        rng.uniform(0.15, 1.0, 3) * rng.uniform(0.6, 1.8),
+        _material(rng),
+        fit=bool(rng.random() < 0.4),
+    )
 
 
 def _tower(b: SceneBuilder, rng: np.random.Generator) -> None:
@@ -85,7 +94,13 @@ def _ball(b: SceneBuilder, rng: np.random.Generator) -> None:
 
 def _drum(b: SceneBuilder, rng: np.random.Generator) -> None:
     radius = float(rng.uniform(0.1, 0.45))
-    b.cylinder((0, 0, 0), (0, 0, rng.uniform(0.2, 1.6)), radius, _material(rng), radius * float(rng.uniform(0.1, 1)))
+    b.cylinder(
+        (0, 0, 0),
+        (0, 0, rng.uniform(0.2, 1.6)),
+        radius,
+        _material(rng),
+        radius * float(rng.uniform(0.1, 1)),
+    )
 
 
 def _log(b: SceneBuilder, rng: np.random.Generator) -> None:
@@ -112,7 +127,9 @@ def _grille(b: SceneBuilder, rng: np.random.Generator) -> None:
 def _plant(b: SceneBuilder, rng: np.random.Generator) -> None:
     b.cylinder((0, 0, 0), (0, 0, 1.0), 0.02, _material(rng))
     spread = rng.normal(0, 1, (90, 3)) * (0.22, 0.22, 0.25)
-    leaves(b, rng, spread + (0, 0, 1.0), float(rng.uniform(0.08, 0.2)), leaf_material(rng))
+    leaves(
+        b, rng, spread + np.array([0, 0, 1.0]), float(rng.uniform(0.08, 0.2)), leaf_material(rng)
+    )
 
 
 def _panel(b: SceneBuilder, rng: np.random.Generator) -> None:
@@ -123,7 +140,21 @@ def _panel(b: SceneBuilder, rng: np.random.Generator) -> None:
         b.box((0, y, 0), (0.4, 0.04, 0.05), Material("plain", (srgb(0.2, 0.2, 0.2),)))
 
 
-_SHAPES = [_box, _box, _tower, _ball, _ball, _drum, _drum, _log, _pole, _pole, _grille, _plant, _panel]
+_SHAPES = [
+    _box,
+    _box,
+    _tower,
+    _ball,
+    _ball,
+    _drum,
+    _drum,
+    _log,
+    _pole,
+    _pole,
+    _grille,
+    _plant,
+    _panel,
+]
 
 
 def _overhead(b: SceneBuilder, rng: np.random.Generator, half: float, height: float) -> None:

@@ -15,7 +15,11 @@ def random_sky(rng: np.random.Generator, low_sun: bool = False) -> Sky:
     elevation = np.radians(rng.uniform(18, 40) if low_sun else rng.uniform(18, 65))
     azimuth = rng.uniform(-0.9, 0.9) if low_sun else rng.uniform(0, 2 * np.pi)
     toward = np.array(
-        [np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)]
+        [
+            np.cos(azimuth) * np.cos(elevation),
+            np.sin(azimuth) * np.cos(elevation),
+            np.sin(elevation),
+        ]
     )
     evening = float(np.clip(1.4 - np.degrees(elevation) / 25, 0, 1))
     sun_colour = np.array(srgb(1.0, 0.96 - 0.16 * evening, 0.9 - 0.35 * evening))

@@ -9,9 +9,11 @@ from ..builder import Material, SceneBuilder
 from ..scene import Ambient, Motion, Scene
 from . import outdoors as o
 from .furniture import bin_
+from .houses import house
 from .palette import pick, scaled, srgb, tone
 from .people import person
 from .sky import random_sky
+from .vegetation import bush, conifer, street_tree, tree
 
 _HALF_LENGTH = 40.0
 
@@ -32,7 +34,7 @@ def make_street(seed: int) -> Scene:
         _pavement(b, rng, side, road, kerb)
     for x, turn in ((-_HALF_LENGTH - 6, 0.0), (_HALF_LENGTH + 6, np.pi)):
         with b.at(x, 0, 0, turn):
-            o.house(b, rng, 2 * kerb + 10, float(rng.uniform(8, 16)))
+            house(b, rng, 2 * kerb + 10, float(rng.uniform(8, 16)))
     _cars(b, rng, road)
     if rng.random() < 0.6:
         o.wires(b, rng, _HALF_LENGTH, float(pick(rng, [-1, 1])) * (road + 0.5))
@@ -47,18 +49,21 @@ def make_street(seed: int) -> Scene:
         lights=(sky.sun,),
         ambient=Ambient(above, 0.35 * above),
         sky=sky,
+        indoors=False,
         motions=tuple(b.motions),
         ground=(-25.0, 25.0, -kerb, kerb),
         eye_height=(0.4, 1.8),
         far_view=7.0,
-        shadow_size=2048,
+        shadow_size=1536,
     )
 
 
 def _ground(b: SceneBuilder, rng: np.random.Generator, road: float, kerb: float) -> None:
     grey = float(rng.uniform(0.28, 0.45))
     if rng.random() < 0.75:
-        surface = Material("asphalt", (srgb(grey, grey, grey), srgb(grey * 0.8, grey * 0.8, grey * 0.8)), 3.0)
+        surface = Material(
+            "asphalt", (srgb(grey, grey, grey), srgb(grey * 0.8, grey * 0.8, grey * 0.8)), 3.0
+        )
     else:
         stone = tone(rng, (0.04, 0.12), (0.05, 0.25), (0.4, 0.65))
         surface = Material("cobbles", (stone, scaled(stone, 0.4), scaled(stone, 0.7)), 1.3)
@@ -90,14 +95,14 @@ def _houses(b: SceneBuilder, rng: np.random.Generator, side: int, kerb: float) -
     while x < _HALF_LENGTH:
         wide = float(rng.uniform(8, 16))
         with b.at(x + wide / 2, side * (kerb + 0.05), 0.1, -side * np.pi / 2):
-            o.house(b, rng, wide, float(rng.uniform(6, 16)))
+            house(b, rng, wide, float(rng.uniform(6, 16)))
         x += wide
         if rng.random() < 0.2:  # a gap with a wall and a tree
             gap = float(rng.uniform(2.5, 5))
             with b.at(x + gap / 2, side * (kerb + 0.3), 0.1, -side * np.pi / 2):
                 o.garden_fence(b, rng, gap)
             with b.at(x + gap / 2, side * (kerb + 3.0), 0.1):
-                o.tree(b, rng)
+                tree(b, rng)
             x += gap
 
 
@@ -107,12 +112,13 @@ def _park(b: SceneBuilder, rng: np.random.Generator, side: int, kerb: float) -> 
         o.garden_fence(b, rng, 2 * _HALF_LENGTH - 10)
     for x in np.arange(-36, 37, 8.0):
         with b.at(x + rng.uniform(-2, 2), side * (kerb + rng.uniform(3, 9)), 0.1):
-            pick(rng, [o.tree, o.tree, o.bush, o.conifer])(b, rng)
+            pick(rng, [tree, tree, bush, conifer])(b, rng)
     x = -60.0
     while x < 60:
         wide = float(rng.uniform(9, 16))
-        with b.at(x + wide / 2, side * (kerb + rng.uniform(22, 40)), 0.1, -side * np.pi / 2):
-            o.house(b, rng, wide, float(rng.uniform(5, 14)))
+        place = (x + wide / 2, side * (kerb + rng.uniform(22, 40)), 0.1, -side * np.pi / 2)
+        with b.at(*place), b.shadowless():  # too far to shade the street
+            house(b, rng, wide, float(rng.uniform(5, 14)))
         x += wide + float(rng.uniform(2, 12))
 
 
@@ -128,7 +134,7 @@ def _pavement(
     planted = rng.random() < 0.7
     x = -34.0
     while x < 34:
-        item = o.street_tree if planted and rng.random() < 0.5 else pick(rng, _PAVEMENT_ITEMS)
+        item = street_tree if planted and rng.random() < 0.5 else pick(rng, _PAVEMENT_ITEMS)
         b.place(item, rng, x, near_road, 0.1, facing + rng.choice([0.0, np.pi]), gap=0.3)
         x += float(rng.uniform(3, 7))
     for _ in range(int(rng.integers(0, 4))):
