@@ -19,14 +19,15 @@ import time
 
 import numpy as np
 
-from sharpdepth_ros.synthetic import KINDS, PinholeCamera, camera_path, make_scene, render
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.synthetic import KINDS, camera_path, make_scene, render
 
 SIZES = ((160, 120), (320, 240), (640, 480), (1280, 720))
 
 
 def frame_times(kind: str, width: int, height: int, frames: int, scenes: int) -> list[float]:
     """Seconds of each of ``frames`` frames along camera paths through ``scenes`` scenes."""
-    camera = PinholeCamera.from_fov(width, height, 75.0)
+    camera = CameraModel.from_fov(width, height, 75.0)
     times = []
     for seed in range(scenes):
         scene = make_scene(kind, seed)

@@ -54,6 +54,34 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="the models known by name")
     models.set_defaults(run=_models)
 
+    _add_weights_parser(commands)
+
+    doctor = commands.add_parser(
+        "doctor", help="check this machine: versions, GPU, memory, ROS, DDS, weights"
+    )
+    doctor.add_argument("--json", action="store_true", help="for machines")
+    doctor.set_defaults(run=_doctor)
+
+    synth = commands.add_parser(
+        "synth",
+        help="write a data set of procedural scenes with exact depth",
+        description="Render scenes to a folder; run it again to continue. The layout is described "
+        "in sharpdepth_ros/synthetic/dataset.py.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    synth.add_argument("output", type=Path, metavar="DIR")
+    synth.add_argument("--frames", type=int, default=1000)
+    synth.add_argument("--kind", default="random", help="room, corridor, street, shapes or random")
+    synth.add_argument("--width", type=int, default=320, help="pixels")
+    synth.add_argument("--height", type=int, default=240, help="pixels")
+    synth.add_argument("--seed", type=int, default=0)
+    synth.add_argument("--views-per-scene", type=int, default=4)
+    synth.add_argument("--video", action="store_true", help="views follow a camera path")
+    synth.add_argument("--fps", type=float, default=20.0, help="of the video")
+    synth.add_argument("--depth-format", default="png", choices=("png", "npy", "both"))
+    synth.add_argument("--workers", type=int, default=1, help="processes")
+    synth.set_defaults(run=_synth)
+
     demo = commands.add_parser(
         "demo",
         help="run the ROS 2 node on a synthetic camera and measure it",
@@ -72,6 +100,26 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--timeout", type=float, default=180.0, help="seconds for all frames")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_weights_parser(commands: argparse._SubParsersAction) -> None:
+    weights = commands.add_parser("weights", help="fetch, list, verify and find model weights")
+    actions = weights.add_subparsers(title="actions", required=True, metavar="ACTION")
+    fetch = actions.add_parser("fetch", help="bring a model's weights to this machine")
+    fetch.add_argument("name", help="see `sharpdepth models`")
+    fetch.add_argument(
+        "--source", metavar="DIR-or-URL", help="a folder or a mirror instead of the publisher"
+    )
+    fetch.add_argument("--force", action="store_true", help="fetch again what is here already")
+    fetch.set_defaults(run=_weights_fetch)
+    listing = actions.add_parser("list", help="every model, and where its weights are")
+    listing.set_defaults(run=_weights_list)
+    verify = actions.add_parser("verify", help="compare weights with their checksums")
+    verify.add_argument("names", nargs="*", help="default: everything that is here")
+    verify.set_defaults(run=_weights_verify)
+    path = actions.add_parser("path", help="print the folder of a model's weights")
+    path.add_argument("name")
+    path.set_defaults(run=_weights_path)
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -156,6 +204,67 @@ def _models(options: argparse.Namespace) -> int:
     from sharpdepth_ros.weights.catalogue import models_table
 
     print(models_table())
+    return 0
+
+
+def _weights_fetch(options: argparse.Namespace) -> int:
+    from sharpdepth_ros.weights.commands import run_fetch
+
+    return run_fetch(options.name, options.source, options.force)
+
+
+def _weights_list(options: argparse.Namespace) -> int:
+    from sharpdepth_ros.weights.commands import run_list
+
+    return run_list()
+
+
+def _weights_verify(options: argparse.Namespace) -> int:
+    from sharpdepth_ros.weights.commands import run_verify
+
+    return run_verify(options.names)
+
+
+def _weights_path(options: argparse.Namespace) -> int:
+    from sharpdepth_ros.weights.commands import run_path
+
+    return run_path(options.name)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from sharpdepth_ros.doctor.report import run_doctor
+
+    return run_doctor(options.json)
+
+
+def _synth(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from sharpdepth_ros.synthetic import SampleOptions, write_dataset
+
+    settings = SampleOptions(
+        seed=options.seed,
+        width=options.width,
+        height=options.height,
+        kind=options.kind,
+        views_per_scene=options.views_per_scene,
+        video=options.video,
+        fps=options.fps,
+    )
+    with tqdm(total=options.frames, unit="frame") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+
+        report = write_dataset(
+            options.output,
+            options.frames,
+            options=settings,
+            depth_format=options.depth_format,
+            workers=options.workers,
+            progress=progress,
+        )
+    print(f"{report.written} frames written to {report.path}, {report.skipped} were there already")
     return 0
 
 

@@ -68,8 +68,8 @@ def synthetic_frames(
     width: int, height: int, seed: int, rate: float
 ) -> Iterator[tuple[np.ndarray, CameraModel]]:
     """Endless uint8 [H, W, 3] images of procedural scenes, with their camera."""
-    for frame in SyntheticCamera(width, height, seed=seed, fps=rate).frames():
-        yield frame.rgb, CameraModel.from_matrix(frame.intrinsics, width, height)
+    source = SyntheticCamera(width, height, seed=seed, fps=rate)
+    return ((frame.rgb, source.camera) for frame in source.frames())
 
 
 def folder_frames(folder: Path, intrinsics: str) -> Iterator[tuple[np.ndarray, CameraModel]]:

@@ -2,7 +2,7 @@
 """Procedural scenes with exact metric depth: training data and the demo camera.
 
     scene = make_scene("room", seed=1)
-    camera = PinholeCamera.from_fov(320, 240, horizontal_fov=75)
+    camera = CameraModel.from_fov(320, 240, horizontal_fov=75)
     for pose in camera_path(scene, seed=1, frames=100, fps=20):
         frame = render(scene, camera, pose)      # frame.rgb, frame.depth, frame.intrinsics, ...
 
@@ -10,7 +10,7 @@
 ``write_dataset`` puts that on disk.
 """
 
-from .camera import PinholeCamera, look_pose
+from .camera import look_pose
 from .dataset import DatasetReport, read_frame, write_dataset
 from .path import camera_path, viewpoint
 from .renderer import Frame, render
@@ -24,7 +24,6 @@ __all__ = [
     "KINDS",
     "DatasetReport",
     "Frame",
-    "PinholeCamera",
     "Sample",
     "SampleOptions",
     "Scene",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pinhole camera and poses: which ray belongs to a pixel, and where the camera stands.
+"""Cameras and poses of the synthetic world: which are drawn, and where the camera stands.
 
 Conventions, everywhere in this package:
 - World: x forward, y left, z up, metres (REP 103).
@@ -12,80 +12,35 @@ Conventions, everywhere in this package:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
+from sharpdepth_ros.geometry.camera import CameraModel
+
 MAX_SIDE = 8192
+"""Pixels; a larger image would be a mistake in the arguments rather than a wish."""
 
 
-@dataclass(frozen=True)
-class PinholeCamera:
-    """An undistorted camera: ``width`` x ``height`` pixels, intrinsics in pixels."""
+def random_camera(
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    fov_range: tuple[float, float] = (50.0, 90.0),
+) -> CameraModel:
+    """A camera whose horizontal field of view is drawn from ``fov_range``, degrees."""
+    low, high = fov_range
+    if low > high:
+        raise ValueError(f"fov_range is {fov_range!r}; give (smallest, largest) in degrees")
+    return CameraModel.from_fov(width, height, float(rng.uniform(low, high)))
 
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
 
-    def __post_init__(self) -> None:
-        for name in ("width", "height"):
-            side = getattr(self, name)
-            if side != int(side) or not 1 <= side <= MAX_SIDE:
-                raise ValueError(
-                    f"camera {name} is {side!r}; give a whole number of pixels in 1..{MAX_SIDE}"
-                )
-        for name in ("fx", "fy"):
-            focal = getattr(self, name)
-            if not (math.isfinite(focal) and focal > 0):
-                raise ValueError(
-                    f"camera {name} is {focal!r}; give a positive focal length, pixels"
-                )
-        for name in ("cx", "cy"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"camera {name} is {getattr(self, name)!r}; give finite pixels")
-
-    @classmethod
-    def from_fov(cls, width: int, height: int, horizontal_fov: float = 70.0) -> PinholeCamera:
-        """Square pixels, principal point in the middle; ``horizontal_fov`` in degrees."""
-        if not 1.0 <= horizontal_fov <= 170.0:
-            raise ValueError(f"horizontal_fov is {horizontal_fov!r} degrees; give 1 to 170")
-        focal = 0.5 * width / math.tan(math.radians(horizontal_fov) / 2)
-        return cls(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
-
-    @classmethod
-    def from_intrinsics(cls, width: int, height: int, intrinsics: np.ndarray) -> PinholeCamera:
-        """From a [3, 3] matrix in pixels; skew is refused."""
-        k = np.asarray(intrinsics, dtype=np.float64)
-        if k.shape != (3, 3):
-            raise ValueError(f"intrinsics have shape {k.shape}; give a [3, 3] matrix")
-        if k[0, 1] != 0 or k[1, 0] != 0 or tuple(k[2]) != (0, 0, 1):
-            raise ValueError(
-                f"intrinsics {k.tolist()} are not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; "
-                "skew is not supported"
-            )
-        return cls(width, height, *(float(v) for v in (k[0, 0], k[1, 1], k[0, 2], k[1, 2])))
-
-    @classmethod
-    def random(
-        cls,
-        width: int,
-        height: int,
-        rng: np.random.Generator,
-        fov_range: tuple[float, float] = (50.0, 90.0),
-    ) -> PinholeCamera:
-        """A horizontal field of view drawn from ``fov_range``, degrees."""
-        low, high = fov_range
-        if low > high:
-            raise ValueError(f"fov_range is {fov_range!r}; give (smallest, largest) in degrees")
-        return cls.from_fov(width, height, float(rng.uniform(low, high)))
-
-    @property
-    def intrinsics(self) -> np.ndarray:
-        """[3, 3] float64, pixels."""
-        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
+def check_size(camera: CameraModel) -> None:
+    """ValueError if the camera's image is too large to be meant."""
+    if max(camera.width, camera.height) > MAX_SIDE:
+        raise ValueError(
+            f"the camera's image is {camera.width}x{camera.height}; give at most {MAX_SIDE} pixels "
+            "a side"
+        )
 
 
 def look_pose(

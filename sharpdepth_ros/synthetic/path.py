@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .camera import PinholeCamera, look_pose
+from .camera import CameraModel, look_pose
 from .raster import visibility
 from .scene import Scene
 from .view import View
@@ -113,7 +113,7 @@ def viewpoint(
     scene: Scene,
     rng: np.random.Generator,
     space: FreeSpace | None = None,
-    camera: PinholeCamera | None = None,
+    camera: CameraModel | None = None,
 ) -> np.ndarray:
     """A pose [4, 4] that shows something: free floor ahead, near level, at a sensible height.
 
@@ -122,7 +122,7 @@ def viewpoint(
     (70 degrees if None) sees it with few pixels, unless 20 draws in a row failed.
     """
     space = FreeSpace(scene) if space is None else space
-    coarse = _coarse(PinholeCamera.from_fov(64, 48, 70.0) if camera is None else camera)
+    coarse = _coarse(CameraModel.from_fov(64, 48, 70.0) if camera is None else camera)
     best, best_spread = None, -1.0
     for _ in range(20):
         pose = _free_view(scene, rng, space)
@@ -134,18 +134,9 @@ def viewpoint(
     return best
 
 
-def _coarse(camera: PinholeCamera) -> PinholeCamera:
+def _coarse(camera: CameraModel) -> CameraModel:
     """The same field of view with about 24 x 18 pixels."""
-    width, height = min(24, camera.width), min(18, camera.height)
-    x, y = width / camera.width, height / camera.height
-    return PinholeCamera(
-        width,
-        height,
-        camera.fx * x,
-        camera.fy * y,
-        (camera.cx + 0.5) * x - 0.5,
-        (camera.cy + 0.5) * y - 0.5,
-    )
+    return camera.resized(min(24, camera.width), min(18, camera.height))
 
 
 def _free_view(scene: Scene, rng: np.random.Generator, space: FreeSpace) -> np.ndarray:
@@ -164,7 +155,7 @@ def _free_view(scene: Scene, rng: np.random.Generator, space: FreeSpace) -> np.n
     return look_pose(np.array([x, y, height]), yaw, pitch, rng.normal(0, 0.02))
 
 
-def _depth_spread(scene: Scene, camera: PinholeCamera, pose: np.ndarray) -> float:
+def _depth_spread(scene: Scene, camera: CameraModel, pose: np.ndarray) -> float:
     """Ratio of the 95th to the 5th percentile of depth; 0 for a view that is mostly sky."""
     view = View.of_camera(camera, pose)
     depth = visibility(view, scene.quads, scene.quadrics).depth

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .camera import PinholeCamera, check_pose
+from .camera import CameraModel, check_pose, check_size
 from .raster import visibility
 from .scene import Scene
 from .sensor import SensorModel
@@ -45,7 +45,7 @@ class Frame:
 
 def render(
     scene: Scene,
-    camera: PinholeCamera,
+    camera: CameraModel,
     pose: np.ndarray,
     *,
     time: float = 0.0,
@@ -74,6 +74,7 @@ def render(
         threads: threads for shading; the frame is the same for any number.
     """
     pose = check_pose(pose)
+    check_size(camera)
     if threads < 1:
         raise ValueError(f"threads is {threads!r}; give 1 or more")
     scene = scene.at(time)
@@ -106,7 +107,7 @@ def render(
         flow = _image_motion(camera, pose, check_pose(earlier_pose), seen.depth)
     rgb = sensor.apply(np.ascontiguousarray(radiance.T).reshape(*shape, 3), seed=seed, motion=flow)
     depth = seen.depth.astype(np.float32).reshape(shape)
-    return Frame(rgb, depth, camera.intrinsics, pose, time)
+    return Frame(rgb, depth, camera.matrix, pose, time)
 
 
 @contextmanager
@@ -156,7 +157,7 @@ def _blend_corners(radiance: np.ndarray, differs: np.ndarray, colour: np.ndarray
 
 
 def _image_motion(
-    camera: PinholeCamera, pose: np.ndarray, earlier: np.ndarray, depth: np.ndarray
+    camera: CameraModel, pose: np.ndarray, earlier: np.ndarray, depth: np.ndarray
 ) -> np.ndarray:
     """Where each pixel's point was in the earlier image, minus where it is, float32 [H, W, 2]."""
     v, u = np.mgrid[: camera.height, : camera.width].astype(np.float32)

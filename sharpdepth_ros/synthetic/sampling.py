@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from .camera import PinholeCamera
+from .camera import CameraModel, random_camera
 from .path import FreeSpace, camera_path, viewpoint
 from .renderer import Frame, render
 from .scene import Scene
@@ -63,11 +63,11 @@ class SampleOptions:
             raise ValueError(f"fov_range is {self.fov_range!r}; give (smallest, largest) degrees")
         self.camera(np.random.default_rng(0))  # refuses a bad size, fov_range or intrinsics now
 
-    def camera(self, rng: np.random.Generator) -> PinholeCamera:
+    def camera(self, rng: np.random.Generator) -> CameraModel:
         """The camera these options ask for."""
         if self.intrinsics is not None:
-            return PinholeCamera(self.width, self.height, *self.intrinsics)
-        return PinholeCamera.random(self.width, self.height, rng, self.fov_range)
+            return CameraModel(self.width, self.height, *self.intrinsics)
+        return random_camera(self.width, self.height, rng, self.fov_range)
 
 
 @dataclass(frozen=True)

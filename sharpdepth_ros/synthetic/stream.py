@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .camera import PinholeCamera
+from .camera import CameraModel
 from .path import camera_path
 from .renderer import Frame, render
 from .scenes import check_kind, make_scene
@@ -40,12 +40,12 @@ class SyntheticCamera:
         *,
         kind: str = "random",
         scene_seconds: float | None = 15.0,
-        camera: PinholeCamera | None = None,
+        camera: CameraModel | None = None,
         sensor: SensorModel | None = None,
         speed: float = 0.6,
         threads: int = 2,
     ) -> None:
-        self.camera = PinholeCamera.from_fov(width, height, 75.0) if camera is None else camera
+        self.camera = CameraModel.from_fov(width, height, 75.0) if camera is None else camera
         if (self.camera.width, self.camera.height) != (width, height):
             raise ValueError(
                 f"camera is {self.camera.width}x{self.camera.height} but width x height is "

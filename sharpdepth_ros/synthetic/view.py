@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .camera import PinholeCamera
+from .camera import CameraModel
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class View:
     perspective: bool
 
     @classmethod
-    def of_camera(cls, camera: PinholeCamera, pose: np.ndarray, corners: bool = False) -> View:
+    def of_camera(cls, camera: CameraModel, pose: np.ndarray, corners: bool = False) -> View:
         """The camera's view. With ``corners`` the rays pass through the (width + 1) x (height + 1)
         pixel corners instead of the centres."""
-        k = camera.intrinsics
+        k = camera.matrix
         if corners:
             k[:2, 2] += 0.5
         rotation, position = pose[:3, :3], pose[:3, 3]

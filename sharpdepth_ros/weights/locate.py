@@ -1,33 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the folder of a model's weights: a path, this machine's caches, or the hub."""
 
-import os
 from pathlib import Path
 
-import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
 from sharpdepth_ros.weights.catalogue import HUB, Kind, ModelEntry, find_model, names_of
+from sharpdepth_ros.weights.home import (
+    FetchError,
+    WeightsNotFound,
+    model_folder,
+    weights_home,
+)
+from sharpdepth_ros.weights.hub import fetch_from_hub, usable_snapshot
 
-NETWORK_TIMEOUT = 5.0
-"""Seconds the hub may take for its first answer. A robot without a network must hear so at once."""
-
-
-class WeightsNotFound(FileNotFoundError):
-    """Weights that are not on this machine; the message names the model and what to do."""
-
-
-def weights_home() -> Path:
-    """Where this package keeps weights that are not the hub's: $SHARPDEPTH_HOME, or the user's
-    cache folder."""
-    if home := os.environ.get("SHARPDEPTH_HOME"):
-        return Path(home).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "sharpdepth_ros"
+__all__ = ["WeightsNotFound", "find_here", "is_repository", "locate", "remedy", "weights_home"]
 
 
 def locate(model: str | Path, *kinds: Kind) -> Path:
-    """Folder that holds the model's files.
+    """Folder that holds the model's files; a hub model is downloaded on first use.
 
     Args:
         model: a folder, a name of the catalogue, or a hub repository as `owner/name`.
@@ -38,50 +27,54 @@ def locate(model: str | Path, *kinds: Kind) -> Path:
     """
     entry = find_model(str(model), *kinds)
     if entry is not None:
-        return _from_hub(entry.name, entry.source) if entry.origin == HUB else _released(entry)
+        return find_here(entry) or _fetch(entry)
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
-    if _could_be_repository(str(model)):
-        return _from_hub(str(model), str(model))
+    if is_repository(str(model)):
+        return usable_snapshot(str(model), None) or _from_hub(str(model), str(model), None)
     raise WeightsNotFound(
         f"{str(model)!r} is neither a folder on this machine nor one of the names "
         f"{', '.join(names_of(*kinds))}"
     )
 
 
-def _released(entry: ModelEntry) -> Path:
-    folder = weights_home() / entry.name
+def find_here(entry: ModelEntry) -> Path | None:
+    """The folder of a model on this machine, None if it has to be fetched."""
+    folder = model_folder(entry.name)
     if folder.is_dir():
         return folder
-    raise WeightsNotFound(
-        f"the weights of {entry.name!r} are not in {folder}. Download the parts of release v1.0 of "
-        f"github.com/{entry.source}, join and unpack them (its README says how), and move the "
-        f"folder there"
-    )
+    return usable_snapshot(entry.source, entry.kind) if entry.origin == HUB else None
 
 
-def _could_be_repository(model: str) -> bool:
+def is_repository(model: str) -> bool:
+    """Whether a name looks like a hub repository, `owner/name`."""
     owner, _, name = model.partition("/")
     return bool(owner and name) and "/" not in name and not model.startswith((".", "~"))
 
 
-def _from_hub(name: str, repository: str) -> Path:
-    """The repository's newest cached snapshot, else a download."""
+def remedy(name: str) -> str:
+    """What to do where a model cannot be downloaded."""
+    return (
+        f"Where there is a network, run `sharpdepth weights fetch {name}`. For a machine without "
+        f"one, copy the folder that `sharpdepth weights path {name}` prints there, then run here "
+        f"`sharpdepth weights fetch {name} --source FOLDER`"
+    )
+
+
+def _fetch(entry: ModelEntry) -> Path:
+    if entry.origin == HUB:
+        return _from_hub(entry.name, entry.source, entry.kind)
+    raise WeightsNotFound(
+        f"the weights of {entry.name!r} are not in {model_folder(entry.name)}. {remedy(entry.name)}"
+    )
+
+
+def _from_hub(name: str, repository: str, kind: Kind | None) -> Path:
     try:
-        return Path(huggingface_hub.snapshot_download(repository, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        return Path(huggingface_hub.snapshot_download(repository, etag_timeout=NETWORK_TIMEOUT))
-    except (OfflineModeIsEnabled, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = (
-            "HF_HUB_OFFLINE is set"
-            if huggingface_hub.constants.HF_HUB_OFFLINE
-            else (str(error).strip().splitlines() or [type(error).__name__])[0]
-        )
+        return fetch_from_hub(repository, kind)
+    except FetchError as error:
         raise WeightsNotFound(
-            f"the weights of {name!r} are not on this machine and could not be fetched from "
-            f"the Hugging Face hub ({reason}). On a machine with a network run `hf download "
-            f"{repository}` and copy its cache here, or give a local folder"
+            f"the weights of {name!r} are not on this machine and could not be fetched from the "
+            f"Hugging Face hub: {error}. {remedy(name)}"
         ) from error

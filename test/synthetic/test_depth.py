@@ -4,11 +4,12 @@
 import numpy as np
 import pytest
 
-from sharpdepth_ros.synthetic import PinholeCamera, SensorModel, look_pose, make_scene, render
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.synthetic import SensorModel, look_pose, make_scene, render
 from sharpdepth_ros.synthetic.path import viewpoint
 from sharpdepth_ros.synthetic.scene import Motion
 
-CAMERA = PinholeCamera(161, 119, 140.0, 155.0, 75.3, 62.8)
+CAMERA = CameraModel(161, 119, 140.0, 155.0, 75.3, 62.8)
 
 
 def rays(camera, pose):
@@ -165,7 +166,7 @@ def test_depth_is_the_same_whatever_the_sensor_and_anti_aliasing_do(kind):
 def test_two_views_of_a_scene_agree_where_both_see(kind):
     """Points seen from one pose and projected into another are never in front of what it sees."""
     scene = make_scene(kind, 1)
-    camera = PinholeCamera.from_fov(200, 150, 80)
+    camera = CameraModel.from_fov(200, 150, 80)
     pose = viewpoint(scene, np.random.default_rng(3))
     other = pose.copy()
     other[:3, 3] += 0.06 * pose[:3, 0] + 0.03 * pose[:3, 2]
@@ -188,7 +189,7 @@ def test_thin_wires_are_one_pixel_wide_and_there(scene_of, grey):
         b.cylinder((3, -4, 1.2), (3, 4, 1.6), 0.012, grey)
 
     depth = render(
-        scene_of(fill), PinholeCamera.from_fov(320, 240, 60), look_pose([0, 0, 1], 0)
+        scene_of(fill), CameraModel.from_fov(320, 240, 60), look_pose([0, 0, 1], 0)
     ).depth
     wire = depth < 5
     assert wire.any(axis=0).mean() > 0.95  # about two pixels: found in nearly every column

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
+from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.synthetic import (
     KINDS,
-    PinholeCamera,
     camera_path,
     make_scene,
     render,
@@ -67,7 +67,7 @@ def test_pictures_are_well_exposed_and_not_flat(frames):
 
 @pytest.mark.parametrize("kind", PLAIN_KINDS)
 def test_the_same_seed_gives_the_same_frame_bit_for_bit(kind):
-    camera = PinholeCamera.from_fov(96, 72)
+    camera = CameraModel.from_fov(96, 72, 70)
     first, second = (make_scene(kind, 5) for _ in range(2))
     pose = viewpoint(first, np.random.default_rng(0))
     np.testing.assert_array_equal(pose, viewpoint(second, np.random.default_rng(0)))
@@ -123,7 +123,7 @@ def test_rooms_streets_and_shapes_hold_thin_things():
 )
 def test_any_resolution_and_field_of_view_renders(width, height, fov):
     scene = make_scene("room", 0)
-    camera = PinholeCamera.from_fov(width, height, fov)
+    camera = CameraModel.from_fov(width, height, fov)
     frame = render(scene, camera, viewpoint(scene, np.random.default_rng(0)))
     assert frame.rgb.shape == (height, width, 3) and frame.rgb.dtype == np.uint8
     assert frame.depth.shape == (height, width) and frame.depth.dtype == np.float32

@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from sharpdepth_ros.synthetic import PinholeCamera, SensorModel, look_pose, render
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.synthetic import SensorModel, look_pose, render
 
 FLAT = np.full((60, 80, 3), 0.5, np.float32)
 
@@ -46,7 +47,7 @@ def test_lens_blur_softens_an_edge_and_keeps_its_place():
 
 def test_motion_blur_smears_along_the_motion_only(scene_of, grey):
     scene = scene_of(lambda b: b.wall((3, -9, -9), (3, 9, -9), 18, grey))
-    camera, pose = PinholeCamera.from_fov(160, 120, 60), look_pose([0, 0, 0.1], 0.0)
+    camera, pose = CameraModel.from_fov(160, 120, 60), look_pose([0, 0, 0.1], 0.0)
     sideways = pose.copy()
     sideways[1, 3] += 0.2
     sharp = render(scene, camera, pose).rgb.astype(int)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a folder of weights must hold to be of use; looks at names and headers, reads no weights."""
+
+import json
+import struct
+from pathlib import Path
+
+from sharpdepth_ros.weights.catalogue import Kind
+
+CHECKPOINT_PARTS = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
+"""Subfolders of a diffusion checkpoint, as diffusers writes them."""
+
+NETWORKS = ("unet", "vae", "text_encoder")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".onnx", ".pth", ".pt")
+
+
+def faults_of(folder: Path, kind: Kind) -> list[str]:
+    """What is missing from a model's folder or visibly broken in it; empty for a good one."""
+    if kind == "metric":
+        faults = [] if _weight_files(folder) else ["no weights"]
+    else:
+        faults = [f"no {part}/" for part in CHECKPOINT_PARTS if not (folder / part).is_dir()]
+        faults += [
+            f"no weights in {part}/"
+            for part in NETWORKS
+            if (folder / part).is_dir() and not _weight_files(folder / part)
+        ]
+    return faults + _broken_files(folder)
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """The folder, or a folder in it, that is laid out as a diffusion checkpoint."""
+    candidates = [folder, *sorted(f for f in folder.iterdir() if f.is_dir())]
+    return next((f for f in candidates if all((f / p).is_dir() for p in CHECKPOINT_PARTS)), None)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return [f for f in _visible(folder) if f.suffix in WEIGHT_SUFFIXES and f.is_file()]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Everything below a folder but hidden files: macOS puts `._NAME` beside each file."""
+    return sorted(f for f in folder.rglob("*") if not f.name.startswith("."))
+
+
+def _broken_files(folder: Path) -> list[str]:
+    faults = []
+    for file in _visible(folder):
+        name = file.relative_to(folder)
+        if file.is_symlink() and not file.exists():
+            faults.append(f"{name} is a link to a file that is gone")
+        elif file.name.endswith(".index.json"):
+            faults += [f"no {name.parent / shard}" for shard in _missing_shards(file)]
+        elif file.suffix == ".safetensors" and (shortage := _shortage(file)):
+            faults.append(f"{name} is cut off: {shortage}")
+    return faults
+
+
+def _missing_shards(index: Path) -> list[str]:
+    """Files that an index of split weights names and that are not beside it."""
+    try:
+        shards = set(json.loads(index.read_text())["weight_map"].values())
+    except (ValueError, KeyError, AttributeError):
+        return []  # some other index
+    return sorted(shard for shard in shards if not (index.parent / shard).is_file())
+
+
+def _shortage(file: Path) -> str | None:
+    """How a safetensors file is shorter than its header says, None if it is not.
+
+    The format is an eight-byte length, a JSON header of that length with each tensor's place, and
+    the tensors (huggingface/safetensors, README, "Format").
+    """
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        prefix = stream.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
+        if 8 + length > size:
+            return f"{size} bytes, not even its header"
+        try:
+            tensors = json.loads(stream.read(length))
+            end = max((t["data_offsets"][1] for t in tensors.values() if "dtype" in t), default=0)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return "its header cannot be read"
+    return None if 8 + length + end <= size else f"{size} of {8 + length + end} bytes"
