@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "export": {"geometry"},
     "synthetic": {"geometry"},
     "doctor": {"weights", "models", "node"},
-    "training": {"pipeline", "models", "geometry", "synthetic", "weights", "evaluation"},
-    "evaluation": {"pipeline", "models", "geometry", "export", "synthetic", "weights"},
+    "training": {"pipeline", "models", "geometry", "synthetic", "weights", "recordings"},
+    "evaluation": {"pipeline", "models", "geometry", "export", "synthetic", "recordings"},
     "recordings": {"pipeline", "export", "geometry", "weights"},
     "node": {"pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"},
 }
@@ -125,10 +125,11 @@ def test_colcon_builds_an_ament_package_with_its_executables(tmp_path):
     prefix = tmp_path / "install/sharpdepth_ros"
     assert (prefix / "share/ament_index/resource_index/packages/sharpdepth_ros").is_file()
     for folder in ("launch", "config"):
-        sources = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
-        assert {
-            path.name for path in (prefix / f"share/sharpdepth_ros/{folder}").iterdir()
-        } == sources
+        sources, installed = (
+            {path.name for path in place.iterdir() if path.is_file()}
+            for place in (ROOT / folder, prefix / "share/sharpdepth_ros" / folder)
+        )
+        assert installed == sources
     executables = {path.name for path in (prefix / "lib/sharpdepth_ros").iterdir()}
     assert {"sharpdepth_node", "sharpdepth_camera"} <= executables
     for line in (ROOT / "setup.py").read_text().splitlines():

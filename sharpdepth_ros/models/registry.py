@@ -18,12 +18,13 @@ from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.metric3d import load_metric3d
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.random_stack import random_checkpoint, random_metric_model
+from sharpdepth_ros.models.small_metric import SmallMetric
 from sharpdepth_ros.models.transformers_depth import ADAPTERS, load_transformers_depth
 from sharpdepth_ros.models.unidepth import UniDepthV1, UniDepthV2
 from sharpdepth_ros.weights.catalogue import BUNDLED, Kind, find_model, names_of
 from sharpdepth_ros.weights.locate import locate, weights_home
 
-NATIVE = {"UniDepthV1": UniDepthV1, "UniDepthV2": UniDepthV2}
+NATIVE = {"UniDepthV1": UniDepthV1, "UniDepthV2": UniDepthV2, "SmallMetric": SmallMetric}
 
 
 def load_metric_model(
@@ -57,7 +58,7 @@ def load_metric_model(
         return load_transformers_depth(folder, device, dtype)
     if graphs:
         return load_metric3d(folder, device, dtype)
-    return _place(_load_unidepth(folder, config), device, dtype)
+    return _place(_load_native(folder, config), device, dtype)
 
 
 def load_generator(
@@ -121,7 +122,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file} is not JSON: {error}") from error
 
 
-def _load_unidepth(folder: Path, config: dict[str, Any]) -> nn.Module:
+def _load_native(folder: Path, config: dict[str, Any]) -> nn.Module:
     name = config.get("model", {}).get("name")
     if name not in NATIVE:
         raise CheckpointError(
