@@ -82,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--workers", type=int, default=1, help="processes")
     synth.set_defaults(run=_synth)
 
+    train = commands.add_parser(
+        "train",
+        help="train the sharpener on your images, or the small models from nothing",
+        description="docs/training.md has the steps. Options of a configuration are overridden as "
+        "section.name=value.",
+    )
+    train.add_argument("stage", choices=("metric", "vae", "lotus", "sharpen"))
+    train.add_argument("--config", type=Path, metavar="FILE", help="a file of config/train/")
+    train.add_argument("overrides", nargs="*", metavar="section.name=value")
+    train.set_defaults(run=_train)
+
     demo = commands.add_parser(
         "demo",
         help="run the ROS 2 node on a synthetic camera and measure it",
@@ -266,6 +277,12 @@ def _synth(options: argparse.Namespace) -> int:
         )
     print(f"{report.written} frames written to {report.path}, {report.skipped} were there already")
     return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from sharpdepth_ros.training import train
+
+    return train(options.stage, options.config, options.overrides)
 
 
 def _demo(options: argparse.Namespace) -> int:

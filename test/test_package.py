@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "export": {"geometry"},
     "synthetic": {"geometry"},
     "doctor": {"weights", "models", "node"},
-    "training": {"pipeline", "models", "geometry", "synthetic", "weights", "recordings"},
+    "training": {"pipeline", "models", "geometry", "export", "synthetic", "weights", "recordings"},
     "evaluation": {"pipeline", "models", "geometry", "export", "synthetic", "recordings"},
     "recordings": {"pipeline", "export", "geometry", "weights"},
     "node": {"pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"},
