@@ -14,9 +14,12 @@ from pathlib import Path
 
 import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
 
 from sharpdepth_ros.node.statistics import Report
+
+RCLError = rclpy_implementation.RCLError
 
 PERIOD = 1.0
 #: Seconds for which a warning or an error that was reported colours the status.
@@ -73,7 +76,7 @@ def _judge(state: str, fault: str | None, report: Report) -> tuple[bytes, str]:
     if problem is not None and time.monotonic() - problem.time < _RECENT:
         level = DiagnosticStatus.ERROR if problem.is_error else DiagnosticStatus.WARN
         return level, problem.text
-    if report.since_image is None or report.since_image > NO_IMAGE:
+    if report.silent_for > NO_IMAGE:
         return DiagnosticStatus.WARN, "no image arrives"
     return DiagnosticStatus.OK, f"{report.output_rate:.1f} frames per second"
 
@@ -105,4 +108,8 @@ class DiagnosticsBeat:
         while not self._stopping.wait(PERIOD) and self._node.context.ok():
             message = DiagnosticArray(status=[self._make()])
             message.header.stamp = self._node.get_clock().now().to_msg()
-            self._publisher.publish(message)
+            try:
+                self._publisher.publish(message)
+            except RCLError:
+                if self._node.context.ok():
+                    raise

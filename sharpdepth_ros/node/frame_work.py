@@ -9,6 +9,7 @@ import gc
 import time
 import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,7 +19,9 @@ from sharpdepth_ros.node.problems import ProblemReporter
 from sharpdepth_ros.node.processing import BadInput, Frame, FrameProcessor, FrameResult
 from sharpdepth_ros.node.statistics import FrameStatistics
 from sharpdepth_ros.node.worker import CannotContinue
-from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
+
+if TYPE_CHECKING:
+    from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
 
 
 def build_pipeline(parameters: Parameters) -> SharpDepthPipeline:
@@ -28,6 +31,10 @@ def build_pipeline(parameters: Parameters) -> SharpDepthPipeline:
         ValueError: a name, device or precision that is not known.
         OSError: weights that are not there or cannot be read.
     """
+    # Here, because importing the networks takes seconds: on the device thread, while the node is
+    # already there to answer.
+    from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
+
     return SharpDepthPipeline.from_pretrained(
         parameters.model,
         metric_model=parameters.metric_model,
@@ -73,6 +80,7 @@ class FrameWork:
     def process(self, frame: Frame) -> FrameResult | None:
         demand = self._outputs.demand()
         if not demand:
+            self._statistics.dropped("nobody_listens")
             return None
         try:
             return self._processor(frame, demand)
@@ -104,6 +112,8 @@ class FrameWork:
             self._statistics.dropped(error.cause)
             self._problems.warning(error.cause, str(error))
         elif _is_out_of_memory(error):
+            # The frames of the traceback still hold the tensors that were too many.
+            traceback.clear_frames(error.__traceback__)
             _free_memory()
             self._statistics.dropped("out_of_memory")
             self._problems.error(
@@ -143,8 +153,10 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _free_memory() -> None:
     """Gives memory that nothing refers to back to the device and to the system."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    # A lost device raises here again; it has nothing left to free.
+    with contextlib.suppress(RuntimeError):
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
     # Another C library than glibc decides by itself when to give memory back.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.processing import Frame
 from sharpdepth_ros.node.synchronisation import make_synchroniser
+from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE
 
 
 class Inputs:
@@ -41,30 +45,24 @@ class Inputs:
         self._pairs = make_synchroniser(
             parameters.sync, parameters.sync_slop, on_frame, on_unpaired
         )
-        # Best effort connects to every publisher, and a camera's next image is better than a late
-        # one. Whoever needs it otherwise has the qos_overrides parameters.
-        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        recent = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-        overridable = QoSOverridingOptions.with_default_policies()
         compressed = parameters.image_transport == "compressed"
         # The transport's suffix belongs behind the remapped name, as image_transport has it.
-        self.image_topic = node.resolve_topic_name("image") + "/compressed" * compressed
-        self.info_topic = node.resolve_topic_name("camera_info")
-        self._subscriptions = [
-            node.create_subscription(
-                CompressedImage if compressed else Image,
-                self.image_topic,
-                self._image_received,
-                newest,
-                qos_overriding_options=overridable,
-            ),
+        self.image_topic = node.resolve_topic_name(IMAGE) + "/compressed" * compressed
+        self.info_topic = node.resolve_topic_name(CAMERA_INFO)
+        self._image = _AdaptiveSubscription(
+            node,
+            CompressedImage if compressed else Image,
+            self.image_topic,
+            self._image_received,
+        )
+        self._infos = [
             node.create_subscription(
                 CameraInfo,
                 self.info_topic,
                 self._pairs.add_info,
-                recent,
-                qos_overriding_options=overridable,
-            ),
+                QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
         ]
         if parameters.sync == "latest":
             # A latched camera_info reaches only a subscription that asks for what was sent before
@@ -74,7 +72,7 @@ class Inputs:
                 reliability=ReliabilityPolicy.RELIABLE,
                 durability=DurabilityPolicy.TRANSIENT_LOCAL,
             )
-            self._subscriptions.append(
+            self._infos.append(
                 node.create_subscription(
                     CameraInfo,
                     self.info_topic,
@@ -86,9 +84,88 @@ class Inputs:
 
     def destroy(self) -> None:
         """Unsubscribes."""
-        for subscription in self._subscriptions:
+        self._image.destroy()
+        for subscription in self._infos:
             self._node.destroy_subscription(subscription)
 
     def _image_received(self, image: Image | CompressedImage) -> None:
         self._on_image()
         self._pairs.add_image(image)
+
+
+class _AdaptiveSubscription:
+    """A subscription that is as reliable as its publishers.
+
+    Best effort connects to everybody, but Fast DDS with its defaults sends a large image in
+    fragments through a memory that is smaller than the image, and best effort then gets none of
+    1280x720 (reliable gets all). Reliable connects only to reliable publishers. So this follows
+    what is offered, unless the parameter qos_overrides.<topic>.subscription.reliability says it.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, kind: type, topic: str, callback: Callable[[Any], None]
+    ) -> None:
+        self._node, self._kind, self._topic, self._callback = node, kind, topic, callback
+        self._fixed = _reliability_override(node, topic)
+        # Events come while the subscription is in the executor's hands: it is replaced afterwards.
+        self._changed = node.create_guard_condition(self._adapt)
+        self._events = SubscriptionEventCallbacks(
+            matched=lambda _: self._changed.trigger(),
+            incompatible_qos=lambda _: self._changed.trigger(),
+        )
+        self._subscribe()
+
+    def destroy(self) -> None:
+        self._node.destroy_guard_condition(self._changed)
+        self._node.destroy_subscription(self._subscription)
+
+    def _subscribe(self) -> None:
+        self._reliability = self._wanted()
+        create = functools.partial(
+            self._node.create_subscription,
+            self._kind,
+            self._topic,
+            self._callback,
+            QoSProfile(depth=1, reliability=self._reliability),
+            qos_overriding_options=QoSOverridingOptions(
+                (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
+            ),
+        )
+        try:
+            self._subscription = create(event_callbacks=self._events)
+        except UnsupportedEventTypeError:  # this RMW does not tell: what is there now has to do
+            self._subscription = create()
+
+    def _wanted(self) -> ReliabilityPolicy:
+        if self._fixed is not None:
+            return self._fixed
+        publishers = self._node.get_publishers_info_by_topic(self._topic)
+        offered = {publisher.qos_profile.reliability for publisher in publishers}
+        all_reliable = offered == {ReliabilityPolicy.RELIABLE}
+        return ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
+
+    def _adapt(self) -> None:
+        if self._wanted() != self._reliability:
+            self._node.destroy_subscription(self._subscription)
+            self._subscribe()
+
+
+def _reliability_override(node: LifecycleNode, topic: str) -> ReliabilityPolicy | None:
+    """What the user says about the topic's reliability; None: nothing."""
+    name = f"qos_overrides.{topic}.subscription.reliability"
+    if not node.has_parameter(name):
+        node.declare_parameter(
+            name,
+            "automatic",
+            ParameterDescriptor(
+                description=f"reliability for subscription `{topic}`",
+                additional_constraints="One of: automatic, reliable, best_effort.",
+                read_only=True,
+            ),
+        )
+    value = node.get_parameter(name).value
+    if value == "automatic":
+        return None
+    if value not in ("reliable", "best_effort"):
+        raise ValueError(f"{name} must be automatic, reliable or best_effort, got {value!r}")
+    return ReliabilityPolicy.get_from_short_key(value)

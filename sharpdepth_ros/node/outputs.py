@@ -19,16 +19,17 @@ from sharpdepth_ros.node.images import ImageWriter
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.point_cloud import PointCloudWriter
 from sharpdepth_ros.node.processing import Demand, FrameResult
+from sharpdepth_ros.node.topics import (
+    DEPTH,
+    DEPTH_CAMERA_INFO,
+    DISCREPANCY,
+    METRIC,
+    POINTS,
+    PREVIEW,
+)
 
-DEPTH = "depth/image_rect"
-CAMERA_INFO = "depth/camera_info"
-POINTS = "points"
-PREVIEW = "depth/preview"
-DISCREPANCY = "depth/discrepancy"
-METRIC = "depth/metric"
-
-TOPICS: dict[str, type] = {
-    CAMERA_INFO: CameraInfo,
+_TYPES: dict[str, type] = {
+    DEPTH_CAMERA_INFO: CameraInfo,
     DEPTH: Image,
     POINTS: PointCloud2,
     PREVIEW: Image,
@@ -51,9 +52,9 @@ class Outputs:
                 QoSProfile(depth=1),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            for topic, kind in TOPICS.items()
+            for topic, kind in _TYPES.items()
         }
-        self._writers = {topic: ImageWriter() for topic, kind in TOPICS.items() if kind is Image}
+        self._writers = {topic: ImageWriter() for topic, kind in _TYPES.items() if kind is Image}
         self._cloud = PointCloudWriter()
 
     def destroy(self) -> None:
@@ -70,7 +71,7 @@ class Outputs:
         wanted = self.wanted()
         confidence = POINTS in wanted and self._parameters().point_confidence
         return Demand(
-            depth=bool(wanted & {DEPTH, CAMERA_INFO, POINTS, PREVIEW}),
+            depth=bool(wanted & {DEPTH, DEPTH_CAMERA_INFO, POINTS, PREVIEW}),
             discrepancy=DISCREPANCY in wanted or confidence,
             metric=METRIC in wanted,
         )
@@ -84,15 +85,15 @@ class Outputs:
             Milliseconds for making and sending each message, by topic.
         """
         parameters = self._parameters()
-        makers = {CAMERA_INFO: self._camera_info}
+        makers = {DEPTH_CAMERA_INFO: self._camera_info}
         if result.depth is not None:
             makers |= {DEPTH: self._depth_image, POINTS: self._points, PREVIEW: self._preview}
         if result.discrepancy is not None:
             makers[DISCREPANCY] = self._discrepancy
         if result.metric_depth is not None:
             makers[METRIC] = self._metric
-        timings = {}
-        for topic in makers.keys() & self.wanted():
+        timings, wanted = {}, self.wanted()
+        for topic in (topic for topic in makers if topic in wanted):
             begun = time.perf_counter()
             self._publishers[topic].publish(makers[topic](result, parameters))
             timings[f"publish {topic}"] = (time.perf_counter() - begun) * 1e3

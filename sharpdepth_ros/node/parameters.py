@@ -170,6 +170,10 @@ class Parameters:
         high=1000.0,
     )
 
+    snapshot_folder: str = _parameter(
+        "", "Where ~/save_snapshot writes; empty: sharpdepth in $ROS_HOME or ~/.ros."
+    )
+
     def changed(self, changes: Mapping[str, Any]) -> Parameters:
         """These values with some of them replaced, checked one by one and together.
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 
-from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.node import Node
 
 from sharpdepth_ros.node.statistics import FrameStatistics
 
@@ -17,8 +17,9 @@ THROTTLE = 5.0
 class ProblemReporter:
     """Logs warnings and errors, throttled by cause, and keeps the last for diagnostics."""
 
-    def __init__(self, logger: RcutilsLogger, statistics: FrameStatistics) -> None:
-        self._logger = logger
+    def __init__(self, node: Node, statistics: FrameStatistics) -> None:
+        self._logger = node.get_logger()
+        self._context = node.context
         self._statistics = statistics
         self._lock = threading.Lock()
         self._last: dict[str, float] = {}
@@ -37,6 +38,8 @@ class ProblemReporter:
             self._logger.error(line)
 
     def _line(self, cause: str, text: str) -> str | None:
+        if not self._context.ok():
+            return None  # the process is ending; what fails now fails because of that
         now = time.monotonic()
         with self._lock:
             if now - self._last.get(cause, float("-inf")) < THROTTLE:

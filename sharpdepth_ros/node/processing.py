@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,7 +20,10 @@ from sharpdepth_ros.geometry.rectification import Calibration, Rectifier
 from sharpdepth_ros.node.camera_info import calibration_from_info
 from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
 from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.pipeline.sharpdepth import SharpDepthOutput, SharpDepthPipeline
+from sharpdepth_ros.node.scale_smoothing import ScaleSmoother
+
+if TYPE_CHECKING:
+    from sharpdepth_ros.pipeline.sharpdepth import SharpDepthOutput, SharpDepthPipeline
 
 
 class BadInput(ValueError):
@@ -99,6 +103,7 @@ class FrameProcessor:
         self._info_key: object = None
         self._calibration: Calibration
         self._rectifier: Rectifier | None = None
+        self._steady_scale = ScaleSmoother()
 
     @torch.inference_mode()
     def warm_up(self, width: int = 640, height: int = 480) -> None:
@@ -127,7 +132,10 @@ class FrameProcessor:
         only_metric = demand.metric and not (demand.depth or demand.discrepancy)
         output = self._infer(rgb, camera, parameters, "metric" if only_metric else parameters.mode)
         with _stage(timings, "filter"):
-            depth = _filtered(output, camera, parameters) if demand.depth else None
+            depth = None
+            if demand.depth:
+                depth = self._steady_scale(output.depth, rgb, parameters.scale_smoothing)
+                depth = _filtered(depth, output.discrepancy, camera, parameters)
         with _stage(timings, "to_host"):
             result = FrameResult(
                 frame=frame,
@@ -207,14 +215,16 @@ def _check_size(rgb: np.ndarray, calibration: Calibration, info: CameraInfo) -> 
 
 
 def _filtered(
-    output: SharpDepthOutput, camera: CameraModel, parameters: Parameters
+    depth: torch.Tensor,
+    discrepancy: torch.Tensor | None,
+    camera: CameraModel,
+    parameters: Parameters,
 ) -> torch.Tensor:
     """The depth with everything that is not to be trusted set to NaN."""
-    depth = output.depth
     # Comparisons with NaN are false: what is not a number is not valid.
     valid = (depth > 0) & (depth >= parameters.min_depth) & (depth <= parameters.max_depth)
-    if parameters.min_confidence > 0 and output.discrepancy is not None:
-        valid &= output.discrepancy <= 1 - parameters.min_confidence
+    if parameters.min_confidence > 0 and discrepancy is not None:
+        valid &= discrepancy <= 1 - parameters.min_confidence
     if parameters.edge_filter > 0:
         valid &= ~flying_points(depth, camera, parameters.edge_filter)
     return depth.where(valid, torch.nan)

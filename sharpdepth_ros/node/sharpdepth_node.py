@@ -5,25 +5,29 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.exceptions import ROSInterruptException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_srvs.srv import Trigger
 
-from sharpdepth_ros.node.diagnostics import DiagnosticsBeat, make_status
+from sharpdepth_ros.node.diagnostics import NO_IMAGE, DiagnosticsBeat, make_status
 from sharpdepth_ros.node.frame_work import FrameWork, build_pipeline
 from sharpdepth_ros.node.inputs import Inputs
 from sharpdepth_ros.node.outputs import Outputs
 from sharpdepth_ros.node.parameter_server import ParameterServer
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.problems import ProblemReporter
-from sharpdepth_ros.node.statistics import FrameStatistics
+from sharpdepth_ros.node.snapshot import default_folder, write_snapshot
+from sharpdepth_ros.node.statistics import FrameStatistics, Report
 from sharpdepth_ros.node.worker import CannotContinue, FrameWorker
-from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
+
+if TYPE_CHECKING:
+    from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
@@ -77,10 +81,12 @@ class SharpDepthNode(LifecycleNode):
         self._loaded_with: Parameters | None = None
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
+        self._silence_named = False
         self._statistics = FrameStatistics()
-        self._problems = ProblemReporter(self.get_logger(), self._statistics)
+        self._problems = ProblemReporter(self, self._statistics)
         self._server = ParameterServer(self, lambda: self._state == "active")
         self._lost_signal = self.create_guard_condition(self._end_in_error)
+        self.create_service(Trigger, "~/save_snapshot", self._save_snapshot)
         self._beat = DiagnosticsBeat(self, self._status)
         if self._server.values.autostart:
             # Not on the ROS clock: in simulation that may not run yet.
@@ -100,11 +106,11 @@ class SharpDepthNode(LifecycleNode):
 
     @_logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        changed = self._server.values.reload_needed(self._loaded_with)
-        if changed:
-            self.get_logger().info(f"loading again for {', '.join(changed)}")
-            if not (self._unload() and self._load()):
-                return FAILURE
+        # Parameters may have changed since, and a reload that failed has left nothing loaded.
+        loaded = self._loaded_with
+        current = loaded is not None and not self._server.values.reload_needed(loaded)
+        if not current and not (self._unload() and self._load()):
+            return FAILURE
         self._statistics.reset()
         self._inputs = Inputs(
             self,
@@ -193,10 +199,8 @@ class SharpDepthNode(LifecycleNode):
         try:
             while not self._worker.wait_until_loaded(0.1):
                 if not self.context.ok():
-                    raise ROSInterruptException
+                    raise KeyboardInterrupt  # SIGTERM; what SIGINT does in any case
         except Exception as error:
-            if not self.context.ok():
-                raise
             self.fail(f"cannot load the models: {error}")
             self._unload()
             return False
@@ -240,6 +244,21 @@ class SharpDepthNode(LifecycleNode):
             f"{self._inputs.info_topic}",
         )
 
+    def _save_snapshot(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+        result = None if self._work is None else self._work.last_result
+        if result is None:
+            answer.message = "no frame has been published yet; frames are made for subscribers only"
+            return answer
+        chosen = self._server.values.snapshot_folder
+        folder = Path(chosen).expanduser() if chosen else default_folder()
+        try:
+            folder = write_snapshot(result, folder)
+        except OSError as error:
+            answer.message = f"the snapshot cannot be written: {error}"
+            return answer
+        answer.success, answer.message = True, str(folder)
+        return answer
+
     # The end of the worker, and the once-a-second status.
 
     def _on_lost(self, error: CannotContinue) -> None:
@@ -252,11 +271,21 @@ class SharpDepthNode(LifecycleNode):
             self.trigger_deactivate()
 
     def _status(self) -> DiagnosticStatus:
-        work = self._work
+        work, inputs, report = self._work, self._inputs, self._statistics.report()
+        self._name_silence(inputs, report)
         return make_status(
             self.get_fully_qualified_name(),
             self._state,
             self._fault,
-            self._statistics.report(),
+            report,
             torch.device("cpu") if work is None else work.device,
         )
+
+    def _name_silence(self, inputs: Inputs | None, report: Report) -> None:
+        """Says once that no image arrives, and what the reason may be."""
+        silent = inputs is not None and report.silent_for > NO_IMAGE
+        if silent and not self._silence_named:
+            publishers = self.count_publishers(inputs.image_topic)
+            who = f"{publishers} publish it" if publishers else "nobody publishes it"
+            self.get_logger().warning(f"no image arrives on {inputs.image_topic}: {who}")
+        self._silence_named = silent

@@ -44,7 +44,7 @@ class Report:
         age: median time from receiving an image to the end of publishing it, milliseconds.
         oldest: the largest such time, milliseconds.
         stages: stage -> median milliseconds.
-        since_image: seconds since the last image; None before the first.
+        silent_for: seconds since the last image, or since the beginning.
         last_problem: the last thing that was reported; None if none was.
     """
 
@@ -56,7 +56,7 @@ class Report:
     age: float | None
     oldest: float | None
     stages: dict[str, float]
-    since_image: float | None
+    silent_for: float
     last_problem: Problem | None
 
 
@@ -70,6 +70,7 @@ class FrameStatistics:
     def reset(self) -> None:
         """Starts again from nothing, as on activation."""
         with self._lock:
+            self._begun = time.monotonic()
             self._received = 0
             self._published = 0
             self._dropped: Counter[str] = Counter()
@@ -114,7 +115,7 @@ class FrameStatistics:
                 age=statistics.median(ages) if ages else None,
                 oldest=max(ages, default=None),
                 stages={name: statistics.median(times) for name, times in self._stages.items()},
-                since_image=now - self._arrivals[-1] if self._arrivals else None,
+                silent_for=now - (self._arrivals[-1] if self._arrivals else self._begun),
                 last_problem=self._last_problem,
             )
 

@@ -23,6 +23,8 @@ except ImportError:
 
 #: Images, and camera infos, that wait for their other half.
 _QUEUE = 8
+#: Nanoseconds by which stamps must go back for the time to have jumped.
+_JUMP = 1_000_000_000
 
 
 class Synchroniser(Protocol):
@@ -75,20 +77,31 @@ class _StampedPairs:
         on_frame: Callable[[Frame], None],
         on_unpaired: Callable[[], None],
     ) -> None:
-        self._on_frame, self._on_unpaired = on_frame, on_unpaired
+        self._slop, self._on_frame, self._on_unpaired = slop, on_frame, on_unpaired
+        self._begin()
+
+    def _begin(self) -> None:
+        """Starts with empty queues."""
         self._images, self._infos = SimpleFilter(), SimpleFilter()
         streams = [self._images, self._infos]
-        self._pairs = (
+        pairs = (
             TimeSynchronizer(streams, _QUEUE)
-            if slop is None
-            else ApproximateTimeSynchronizer(streams, _QUEUE, slop)
+            if self._slop is None
+            else ApproximateTimeSynchronizer(streams, _QUEUE, self._slop)
         )
-        self._pairs.registerCallback(self._paired)
+        pairs.registerCallback(self._paired)
         # Stamp -> when it was received, of the images that wait, oldest first.
         self._waiting: dict[int, float] = {}
+        self._newest = 0
 
     def add_image(self, image: Image | CompressedImage) -> None:
-        self._waiting[stamp_of(image)] = time.monotonic()
+        stamp = stamp_of(image)
+        if stamp < self._newest - _JUMP:
+            # A recording began again. What waits has later stamps than all that will come, and the
+            # queues give up the earliest: nothing would be paired any more.
+            self._begin()
+        self._newest = max(stamp, self._newest)
+        self._waiting[stamp] = time.monotonic()
         while len(self._waiting) > _QUEUE:
             del self._waiting[next(iter(self._waiting))]
             self._on_unpaired()
@@ -98,4 +111,5 @@ class _StampedPairs:
         self._infos.signalMessage(info)
 
     def _paired(self, image: Image | CompressedImage, info: CameraInfo) -> None:
-        self._on_frame(Frame(image, info, self._waiting.pop(stamp_of(image))))
+        received = self._waiting.pop(stamp_of(image), None) or time.monotonic()
+        self._on_frame(Frame(image, info, received))

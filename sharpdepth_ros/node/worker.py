@@ -137,11 +137,13 @@ class FrameWorker(Generic[Frame, Result]):
             self._loaded.set()
             lost = self._process_frames()
         self._close()
-        # On this thread, because a device's caches belong to the thread that filled them.
-        self._work.unload()
-        self._loaded.set()
-        if lost is not None:
-            self._work.lost(lost)
+        try:
+            # On this thread, because a device's caches belong to the thread that filled them.
+            self._work.unload()
+        finally:
+            self._loaded.set()
+            if lost is not None:
+                self._work.lost(lost)
 
     def _process_frames(self) -> CannotContinue | None:
         begun = float("-inf")

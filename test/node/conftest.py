@@ -28,7 +28,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
 STAND_IN = Path(__file__).parent / "stand_in_node.py"
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 @pytest.fixture
@@ -56,17 +56,23 @@ class NodeProcess:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
-    def interrupt(self, timeout: float = TIMEOUT) -> float:
-        """Sends SIGINT. Returns the seconds until the process ended."""
+    def interrupt(self, *signals: int, timeout: float = TIMEOUT) -> float:
+        """Sends signals, SIGINT by default. Returns the seconds until the process ended."""
         begun = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
+        for number in signals or (signal.SIGINT,):
+            self.process.send_signal(number)
+            time.sleep(0.01)
         self.process.wait(timeout)
         return time.monotonic() - begun
 
     def close(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+            self.process.send_signal(signal.SIGINT)  # a killed node leaves its shared memory behind
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
         self._output.close()
 
 

@@ -5,7 +5,6 @@
 loadfail; loadsleep=SECONDS; ballast=MEBIBYTES. Depth is a ramp from 1 to 3 m, so a result is known.
 """
 
-import sys
 import time
 from dataclasses import dataclass, field
 
@@ -61,4 +60,4 @@ class StandIn:
 
 
 if __name__ == "__main__":
-    sys.exit(run(lambda: SharpDepthNode(StandIn)))
+    run(lambda: SharpDepthNode(StandIn))

@@ -46,3 +46,19 @@ def test_every_point_is_the_unprojected_depth_of_the_frame(start_node, peer):
     packed = np.ascontiguousarray(points[..., 3]).view(np.uint32)
     for shift, channel in ((16, 0), (8, 1), (0, 2)):
         np.testing.assert_array_equal(packed >> shift & 255, rgb[..., channel])
+
+
+def test_a_still_scene_gives_the_same_map_twice(start_node, peer):
+    depths = peer.listen("depth/image_rect", Image)
+    start_node(processing_resolution=128)
+    peer.become_camera()
+    rgb = picture(WIDTH, HEIGHT)
+    for stamp in (1, 2):
+        peer.wait_until(
+            lambda stamp=stamp: (
+                peer.send(image(rgb, stamp=stamp), camera_info(WIDTH, HEIGHT, stamp))
+                or any(m.header.stamp.nanosec == stamp for m in depths.messages)
+            )
+        )
+    by_stamp = {message.header.stamp.nanosec: bytes(message.data) for message in depths.messages}
+    assert by_stamp[1] == by_stamp[2]

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the launch files share: arguments made from the parameter table, and the DDS profile.
+
+Imported by `ros2 launch` with the system's Python: no torch, no rclpy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sharpdepth_ros.node.parameter_docs import allowed, literal
+from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
+
+#: Environment variables by which a user configures Fast DDS; then we do not.
+_FASTDDS_VARIABLES = (
+    "FASTDDS_DEFAULT_PROFILES_FILE",
+    "FASTRTPS_DEFAULT_PROFILES_FILE",
+    "FASTDDS_BUILTIN_TRANSPORTS",
+)
+#: Fast DDS 3 warns of the variable that these need.
+_FASTDDS_2_DISTROS = ("humble", "iron", "jazzy")
+_FASTDDS_RMWS = ("", "rmw_fastrtps_cpp", "rmw_fastrtps_dynamic_cpp")
+#: Bytes that must be free in /dev/shm: Fast DDS dies of a segment that the system cannot back.
+_SHARED_MEMORY = 192 * 2**20
+
+
+def argument_descriptions() -> dict[str, str]:
+    """A description for the launch argument of each parameter."""
+    return {
+        name: f"{spec.description} Default {literal(DEFAULTS[name])}"
+        + (f"; {allowed(spec)}." if allowed(spec) else ".")
+        for name, spec in SPECS.items()
+    }
+
+
+def parameters_from_text(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Launch arguments to typed parameter values; those that are empty were not given.
+
+    Raises:
+        ValueError: a text is no value of its parameter.
+    """
+    given = {name: _parse(name, text) for name, text in texts.items() if text != ""}
+    Parameters().changed(given)
+    return given
+
+
+def _parse(name: str, text: str) -> Any:
+    kind = type(DEFAULTS[name])
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{name} must be true or false, got {text!r}")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {text!r}") from None
+
+
+def camera_names(text: str) -> list[str]:
+    """The cameras of a comma-separated list.
+
+    Raises:
+        ValueError: a name cannot be part of a topic name, or is there twice.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if not name.replace("_", "a").isalnum() or name[0].isdigit():
+            raise ValueError(f"camera {name!r} cannot be a ROS name: letters, digits, underscores")
+    if len(set(names)) != len(names):
+        raise ValueError(f"a camera is named twice: {text}")
+    return names
+
+
+def large_message_environment(
+    profile: Path, environment: Mapping[str, str] = os.environ
+) -> tuple[dict[str, str], str]:
+    """Environment variables that give Fast DDS room for images.
+
+    Returns:
+        The variables, none where they would be of no use or in the way; and why, as a sentence.
+    """
+    rmw = environment.get("RMW_IMPLEMENTATION", "")
+    if rmw not in _FASTDDS_RMWS:
+        return {}, f"{rmw} has its own settings for large messages (README, Large messages)"
+    own = [name for name in _FASTDDS_VARIABLES if environment.get(name)]
+    if own:
+        return {}, f"{own[0]} is set; it stays as it is"
+    free = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else 0
+    if free < _SHARED_MEMORY:
+        return {}, (
+            f"/dev/shm has {free // 2**20} MiB free, fast large messages need "
+            f"{_SHARED_MEMORY // 2**20} (in a container, see --shm-size): Fast DDS stays as it is"
+        )
+    old = environment.get("ROS_DISTRO", "") in _FASTDDS_2_DISTROS
+    variable = "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
+    return {variable: str(profile)}, f"Fast DDS profile for large messages: {profile}"
