@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the file formats in which data sets and other programs keep depth and disparity."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+MILLIMETRES = 1000.0
+SUFFIXES = (".npy", ".png", ".exr", ".tif", ".tiff")
+"""What `read_depth` reads."""
+
+SINTEL_TAG = 202021.25
+"""First number of Sintel's .dpt and .cam files (sintel_io.py)."""
+
+
+def read_depth(path: Path, png_scale: float = MILLIMETRES) -> np.ndarray:
+    """Depth as float32 [H, W] metres; nan where a 16-bit file holds 0, which means none.
+
+    Args:
+        path: .npy or .exr (metres), .png or .tif with integers, or .tif with metres.
+        png_scale: integers per metre: 1000 for millimetres, 256 for KITTI's files.
+
+    Raises:
+        ValueError: the file is not a depth map, or has another suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        values = np.load(path, allow_pickle=False)
+    elif suffix == ".exr":
+        values = _read_exr(path)
+    elif suffix in SUFFIXES:
+        values = read_image(path)
+    else:
+        raise ValueError(f"{path}: depth is read from {', '.join(SUFFIXES)}, not {suffix!r}")
+    if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+        values = values[0] if values.shape[0] == 1 else values[..., 0]
+    if values.ndim != 2:
+        raise ValueError(f"{path} holds an array {values.shape}; depth is [height, width]")
+    if np.issubdtype(values.dtype, np.integer):
+        return np.where(values > 0, values / png_scale, np.nan).astype(np.float32)
+    return values.astype(np.float32)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as it is: [H, W] or [H, W, C], 8 or 16 bits or float."""
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if image is None:
+        raise ValueError(f"{path} is not an image that can be read ({data.size} bytes)")
+    return image
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """bool [H, W]: where an image file, or a .npy array, is not zero."""
+    values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_image(path)
+    return values.any(axis=-1) if values.ndim == 3 else values > 0
+
+
+def read_numbers(path: Path) -> np.ndarray:
+    """All numbers of a text file, separated by spaces, commas or lines; float64 [N]."""
+    try:
+        return np.array([float(part) for part in path.read_text().replace(",", " ").split()])
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold numbers alone: {error}") from error
+
+
+def read_dpt(path: Path) -> np.ndarray:
+    """Sintel's depth: a tag, width and height, then float32 metres; [H, W]."""
+    data = path.read_bytes()
+    if len(data) < 12 or np.frombuffer(data, "<f4", 1)[0] != SINTEL_TAG:
+        raise ValueError(f"{path} is not a Sintel depth file: it does not begin with its tag")
+    width, height = np.frombuffer(data, "<i4", 2, offset=4)
+    if len(data) != 12 + 4 * int(width) * int(height):
+        raise ValueError(f"{path} says {width} x {height} pixels and has {len(data)} bytes")
+    return np.frombuffer(data, "<f4", offset=12).reshape(height, width).copy()
+
+
+def read_cam(path: Path) -> np.ndarray:
+    """Intrinsics of Sintel's camera file: a tag, then float64 [3, 3] (then the pose)."""
+    data = path.read_bytes()
+    if len(data) < 76 or np.frombuffer(data, "<f4", 1)[0] != SINTEL_TAG:
+        raise ValueError(f"{path} is not a Sintel camera file: it does not begin with its tag")
+    return np.frombuffer(data, "<f8", 9, offset=4).reshape(3, 3).copy()
+
+
+def read_dsp5(path: Path) -> np.ndarray:
+    """Spring's disparity: HDF5 with the data set "disparity"; float [H, W] pixels."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ValueError(
+            f"{path} is an HDF5 file, and reading it needs h5py: pip install h5py"
+        ) from error
+    with h5py.File(path) as file:
+        if "disparity" not in file:
+            raise ValueError(f"{path} holds {sorted(file)}, not 'disparity'")
+        return file["disparity"][()].astype(np.float32)
+
+
+def _read_exr(path: Path) -> np.ndarray:
+    """The depth channel (Z, or Y, or the first) of an OpenEXR file; OpenCV's wheels have none."""
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise ValueError(
+            f"{path} is an OpenEXR file, and reading it needs OpenEXR: pip install OpenEXR"
+        ) from error
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        channels = file.channels()
+        name = next((n for n in ("Z", "Y") if n in channels), min(channels))
+        return np.array(channels[name].pixels)

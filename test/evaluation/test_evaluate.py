@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run: its numbers and files, stopping and going on, sharing the work."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sharpdepth_ros.evaluation import metrics
+from sharpdepth_ros.evaluation.datasets import open_dataset
+from sharpdepth_ros.evaluation.evaluate import evaluate
+from sharpdepth_ros.evaluation.processes import Processes
+from sharpdepth_ros.evaluation.records import read_rows
+from sharpdepth_ros.evaluation.result import Result
+
+
+def run(*arguments, **options) -> Result:
+    """Evaluate without bar and pictures."""
+    return evaluate(*arguments, **({"pictures": 0, "progress": False} | options))
+
+
+NAMES = [f"frame_{i}" for i in range(6)]
+
+
+def test_every_number_is_that_of_its_metric(dataset, tmp_path, make_predictor, boxes):
+    result = run(dataset, make_predictor(), tmp_path / "out")
+    assert result.methods == ["sharp", "blurred"]
+    target = boxes(3)
+    predicted = target * np.float32(1.12)
+    for name in (*metrics.ACCURACY, *metrics.SHARPNESS):
+        function = metrics.METRICS[name].function
+        assert result.values("sharp", name)["frame_3"] == function(predicted, target, None), name
+    assert result.mean("sharp", "abs_relative_difference") == pytest.approx(0.105, rel=1e-5)
+
+
+def test_a_run_leaves_table_numbers_plot_and_pages(dataset, tmp_path, make_predictor):
+    out = tmp_path / "out"
+    result = run(dataset, make_predictor(), out, pictures=2)
+    assert Result.load(out) == result
+    rows = read_rows(out / "samples.csv")
+    assert [(r["sample"], r["method"]) for r in rows[:3]] == [
+        ("frame_0", "sharp"),
+        ("frame_0", "blurred"),
+        ("frame_1", "sharp"),
+    ]
+    document = json.loads((out / "result.json").read_text())
+    assert document["methods"]["sharp"]["delta1_acc"]["samples"] == 6
+    report = (out / "report.md").read_text()
+    assert "| sharp |" in report and "accuracy_sharpness.png" in report
+    for picture in ("accuracy_sharpness.png", "samples_sharp.png", "samples_blurred.png"):
+        image = cv2.imread(str(out / picture))
+        assert image.shape[0] > 200 and image.std() > 10
+    # Two worst and two best of each method are kept, the others' pictures are gone.
+    assert len(list((out / "pictures").glob("sharp_*.png"))) == 4
+
+
+def test_a_stopped_run_continues_where_it_was(dataset, tmp_path, make_predictor):
+    out = tmp_path / "out"
+    with pytest.raises(RuntimeError, match="power"):
+        run(dataset, make_predictor(fail_at="frame_3"), out, pictures=1)
+    predictor = make_predictor()
+    result = run(dataset, predictor, out, pictures=1)
+    assert [name for name, _ in predictor.asked] == NAMES[3:]
+    whole = run(dataset, make_predictor(), tmp_path / "whole", pictures=1)
+    assert result.rows == whole.rows
+    names = {p.name for p in (out / "pictures").iterdir()}
+    assert names == {p.name for p in (tmp_path / "whole" / "pictures").iterdir()}
+
+
+def test_a_row_that_was_half_written_is_measured_again(dataset, tmp_path, make_predictor):
+    out = tmp_path / "out"
+    whole = run(dataset, make_predictor(), out)
+    part = out / "parts" / "0.csv"
+    part.write_bytes(part.read_bytes()[:-25])
+    predictor = make_predictor()
+    result = run(dataset, predictor, out)
+    assert predictor.asked == [("frame_5", ("blurred",))]
+    assert result.rows == whole.rows
+
+
+def test_a_larger_limit_adds_samples(folder, tmp_path, make_predictor):
+    out = tmp_path / "out"
+    few = open_dataset("folder", folder, limit=2)
+    assert len(run(few, make_predictor(), out).rows) == 4
+    predictor = make_predictor()
+    more = run(open_dataset("folder", folder), predictor, out)
+    assert [name for name, _ in predictor.asked] == NAMES[2:]
+    assert len(more.rows) == 12
+    again = run(few, make_predictor(), out)
+    assert len(again.rows) == 4
+
+
+def test_a_run_with_other_settings_is_refused_with_the_difference(
+    dataset, tmp_path, make_predictor
+):
+    out = tmp_path / "out"
+    run(dataset, make_predictor(), out)
+    with pytest.raises(ValueError, match="version was 1, now 2"):
+        run(dataset, make_predictor(version=2), out)
+    with pytest.raises(ValueError, match="alignment was 'none', now 'median'"):
+        run(dataset, make_predictor(), out, alignment="median")
+
+
+def test_the_alignment_is_applied_before_measuring(dataset, tmp_path, make_predictor):
+    result = run(dataset, make_predictor(), tmp_path / "out", alignment="median")
+    assert result.mean("sharp", "abs_relative_difference") < 1e-6
+
+
+def test_processes_share_the_samples_and_the_result_is_the_same(dataset, tmp_path, make_predictor):
+    predictors = [make_predictor(), make_predictor()]
+    for index in (1, 0):  # the main one last, as after a barrier
+        processes = Processes(index, 2)
+        result = run(dataset, predictors[index], tmp_path / "out", processes=processes)
+    asked = [{name for name, _ in predictor.asked} for predictor in predictors]
+    assert asked[1] == {"frame_1", "frame_3", "frame_5"}
+    whole = run(dataset, make_predictor(), tmp_path / "whole")
+    assert result.rows == whole.rows
+
+
+def test_launched_processes_share_the_samples(folder, tmp_path):
+    """As torchrun and `accelerate launch` start them: by the environment."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from conftest import SyntheticPredictor\n"
+        "from sharpdepth_ros.evaluation.datasets import open_dataset\n"
+        "from sharpdepth_ros.evaluation.evaluate import evaluate\n"
+        f"dataset = open_dataset('folder', {str(folder)!r})\n"
+        "result = evaluate(dataset, SyntheticPredictor(), sys.argv[1], pictures=0)\n"
+        "assert len(result.rows) == 12\n"
+    )
+    out = tmp_path / "out"
+    common = {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "ACCELERATE_USE_CPU": "true",
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(out)],
+            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    parts = {path.name: len(read_rows(path)) for path in (out / "parts").iterdir()}
+    assert parts == {"0.csv": 6, "1.csv": 6}
+    assert len(read_rows(out / "samples.csv")) == 12
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_sparse_ground_truth_gets_no_sharpness_and_no_plot(folder, tmp_path, make_predictor):
+    dataset = open_dataset("folder", folder, dense=False)
+    out = tmp_path / "out"
+    result = run(dataset, make_predictor(), out)
+    assert result.metrics == list(metrics.ACCURACY)
+    assert not (out / "accuracy_sharpness.png").exists()
+    assert "accuracy_sharpness" not in (out / "report.md").read_text()
+
+
+def test_only_the_metrics_asked_for_are_measured(dataset, tmp_path, make_predictor):
+    result = run(dataset, make_predictor(), tmp_path / "out", metrics=["boundary_f1"])
+    assert result.metrics == ["boundary_f1"]
+    with pytest.raises(ValueError, match=r"metrics d1 are not known; known: delta1_acc"):
+        run(dataset, make_predictor(), tmp_path / "two", metrics=["d1"])
+
+
+def test_a_sample_without_a_valid_pixel_is_left_out_of_the_means_and_said(
+    folder, tmp_path, make_predictor
+):
+    np.save(folder / "depth" / "frame_2.npy", np.zeros((48, 64), np.float32))
+    out = tmp_path / "out"
+    result = run(open_dataset("folder", folder), make_predictor(), out)
+    assert np.isnan(result.values("sharp", "delta1_acc")["frame_2"])
+    assert result.summary()["sharp"]["delta1_acc"]["samples"] == 5
+    assert "delta1 ↑ on 5" in (out / "report.md").read_text()
+    assert json.loads((out / "result.json").read_text())  # valid JSON, without nan
