@@ -25,6 +25,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.export.depth_files import write_depth_png, write_rgb
 from sharpdepth_ros.node.images import image_to_rgb
+from sharpdepth_ros.node.point_cloud import read_points
 from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
 
 KEPT_MESSAGES = 64
@@ -131,7 +132,6 @@ class _Viewer(Node):
         if not all(stamp in kept for kept in (self._images, self._depths, self._clouds)):
             return
         (depth_latency, depth), (cloud_latency, cloud) = self._depths[stamp], self._clouds[stamp]
-        z = np.frombuffer(cloud.data, np.float32).reshape(-1, cloud.point_step // 4)[:, 2]
         metres = np.frombuffer(depth.data, np.float32).reshape(depth.height, depth.width)
         frame = DemoFrame(
             depth_latency,
@@ -139,7 +139,7 @@ class _Viewer(Node):
             time.monotonic(),
             image_to_rgb(self._images[stamp]),
             metres,
-            int(np.isfinite(z).sum()),
+            len(read_points(cloud, ["x", "y", "z"], skip_nans=True)),
         )
         self.frames.append(frame)
         print(

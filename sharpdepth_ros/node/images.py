@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """sensor_msgs/Image and CompressedImage to arrays and back.
 
-cv_bridge does part of this on a ROS machine. It is not used here: its compiled part fails with a
-NumPy of another major version, and it has no NV12, NV21 or padded YUV. The test suite compares the
-two where cv_bridge can be imported.
+cv_bridge does part of this on a ROS machine, and takes the encodings that the table below does not
+have. It does not take the others: its compiled part fails with a NumPy of another major version,
+and it has no NV12 and NV21. The test suite compares the two where cv_bridge can be imported.
 """
 
 from __future__ import annotations
@@ -93,10 +93,7 @@ def image_to_rgb(message: Image) -> np.ndarray:
     """
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
-        raise ValueError(
-            f"image encoding {message.encoding!r} is not supported (supported: "
-            f"{', '.join(ENCODINGS)})"
-        )
+        return _by_cv_bridge(message)
     width, height, step = message.width, message.height, message.step
     if width == 0 or height == 0:
         raise ValueError(f"the image is empty: {width}x{height}")
@@ -123,6 +120,26 @@ def image_to_rgb(message: Image) -> np.ndarray:
     if layout.channels > 1:
         data = np.ascontiguousarray(data).reshape(rows, width, layout.channels)
     return np.ascontiguousarray(layout.to_rgb(data))
+
+
+def _by_cv_bridge(message: Image) -> np.ndarray:
+    """An encoding beyond the table, where ROS has cv_bridge and that knows it."""
+    reason = "cv_bridge, which may know it, is not installed"
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except ModuleNotFoundError:
+        pass
+    except (ImportError, AttributeError) as error:  # built for another NumPy
+        reason = f"cv_bridge does not work here: {error}"
+    else:
+        try:
+            return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(message, "rgb8"))
+        except (CvBridgeError, TypeError, ValueError) as error:
+            reason = f"cv_bridge: {error}"
+    raise ValueError(
+        f"image encoding {message.encoding!r} is not supported ({reason}; supported without it: "
+        f"{', '.join(ENCODINGS)})"
+    )
 
 
 def compressed_to_rgb(message: CompressedImage) -> np.ndarray:

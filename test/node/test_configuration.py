@@ -137,3 +137,7 @@ class TestLargeMessages:
         shared = profile.find(".//transport_descriptor[type='SHM']")
         assert int(shared.find("maxMessageSize").text) > 1280 * 720 * 16
         assert int(shared.find("segment_size").text) >= 4 * 1280 * 720 * 16
+
+
+def test_the_readme_shows_the_parameter_table():
+    assert parameter_docs.markdown() in (ROOT / "README.md").read_text()

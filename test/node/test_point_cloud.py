@@ -7,7 +7,7 @@ from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
 
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.node.point_cloud import PointCloudWriter
+from sharpdepth_ros.node.point_cloud import PointCloudWriter, read_points
 
 CAMERA = CameraModel(83, 101, 70.5, 71.5, 40.2, 51.3)
 
@@ -86,3 +86,14 @@ def test_one_writer_follows_every_change():
     np.testing.assert_allclose(
         _fields(cloud)["x"], _depth_image_proc(depth, other)[0], rtol=1e-6, atol=1e-7
     )
+
+
+def test_points_are_read_as_sensor_msgs_py_reads_them():
+    depth, rgb = _frame()
+    cloud = PointCloudWriter()(depth, CAMERA, Header(), rgb)
+    points = read_points(cloud, ["x", "z"], skip_nans=True)
+    assert points.dtype.names == ("x", "z")
+    np.testing.assert_array_equal(points["z"], depth[np.isfinite(depth)])
+    everything = read_points(cloud)
+    assert everything.dtype.names == ("x", "y", "z", "rgb")
+    assert len(everything) == depth.size
