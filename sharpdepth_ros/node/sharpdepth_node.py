@@ -25,6 +25,7 @@ from sharpdepth_ros.node.problems import ProblemReporter
 from sharpdepth_ros.node.snapshot import default_folder, write_snapshot
 from sharpdepth_ros.node.statistics import FrameStatistics, Report
 from sharpdepth_ros.node.worker import CannotContinue, FrameWorker
+from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
 
 if TYPE_CHECKING:
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
@@ -187,6 +188,8 @@ class SharpDepthNode(LifecycleNode):
         self.get_logger().info(
             f"loading {parameters.model!r} and metric model {parameters.metric_model!r}"
         )
+        if "demo" in (parameters.model, parameters.metric_model):
+            self.get_logger().warning(DEMO_NOTICE)
         self._work = FrameWork(
             lambda: self._server.values,
             self._outputs,
