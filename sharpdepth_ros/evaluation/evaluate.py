@@ -59,6 +59,7 @@ def evaluate(
         "dataset": dataset.key,
         "root": str(dataset.root),
         "crop": dataset.crop,
+        "options": dataset.options,
         "alignment": alignment,
         **predictor.settings,
     }

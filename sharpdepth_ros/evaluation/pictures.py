@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of the worst and best samples: image, ground truth, prediction, error."""
+"""Pictures of samples, image to error, and the choice of the worst and best of them."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,8 @@ from sharpdepth_ros.evaluation.records import Row
 from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES, colorize_depth
 from sharpdepth_ros.export.depth_files import write_rgb
 
-PANEL_WIDTH = 320
+PANEL_WIDTH = 256
+GREY = 110
 WORST_ERROR = 0.25
 """Relative error at the last colour: beyond it a pixel is wrong for delta1, about."""
 
@@ -82,27 +83,40 @@ class Gallery:
 
 
 def draw_sample(sample: Sample, prediction: np.ndarray) -> np.ndarray:
-    """Image, ground truth, prediction in the same colours, relative error; uint8 RGB.
+    """Image, ground truth, prediction in the same colours and in its own, relative error; RGB.
 
-    Sparse ground truth is thickened so that it can be seen. In the error, blue is 0 and red 25 %;
-    black is not measured.
+    The prediction's own colours show its edges where its scale is wrong. Sparse ground truth is
+    thickened so that it can be seen. Grey is not measured, or not predicted.
     """
     height = max(1, round(PANEL_WIDTH * sample.rgb.shape[0] / sample.rgb.shape[1]))
     size = (PANEL_WIDTH, height)
     measured = is_measured(sample.depth)
-    shown = sample.valid if sample.valid.any() else measured
-    near, far = (
-        np.quantile(sample.depth[shown], NEAR_FAR_QUANTILES) if shown.any() else (None, None)
-    )
     truth = np.where(measured, sample.depth, np.nan)
     error = np.where(sample.valid, np.abs(prediction - truth) / truth, np.nan)
+    span = _near_far(sample.depth[sample.valid if sample.valid.any() else measured])
+    predicted = cv2.resize(prediction, size, interpolation=cv2.INTER_AREA)
     panels = [
         cv2.resize(sample.rgb, size, interpolation=cv2.INTER_AREA),
-        colorize_depth(_shrink(truth, size), near, far),
-        colorize_depth(cv2.resize(prediction, size, interpolation=cv2.INTER_AREA), near, far),
+        _colorize(_shrink(truth, size), *span),
+        _colorize(predicted, *span),
+        _colorize(predicted, *_near_far(predicted[is_measured(predicted)])),
         _colorize_error(_shrink(error, size)),
     ]
     return np.concatenate(panels, axis=1)
+
+
+def _near_far(depths: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    """Metres at the brightest and the darkest colour."""
+    if not depths.size:
+        return None, None
+    near, far = np.quantile(depths, NEAR_FAR_QUANTILES)
+    return float(near), float(far)
+
+
+def _colorize(depth: np.ndarray, near: float | None, far: float | None) -> np.ndarray:
+    colours = colorize_depth(depth, near, far)
+    colours[~is_measured(depth)] = GREY
+    return colours
 
 
 def _shrink(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -119,5 +133,5 @@ def _colorize_error(error: np.ndarray) -> np.ndarray:
     known = np.isfinite(error)
     levels = np.clip(np.where(known, error, 0) / WORST_ERROR * 255, 0, 255).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    colours[~known] = 0
+    colours[~known] = GREY
     return colours

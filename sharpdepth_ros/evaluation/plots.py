@@ -91,8 +91,8 @@ def plot_page(result: Result, method: str, gallery: Gallery, path: Path) -> bool
     )  # fmt: skip
     figure.suptitle(
         f"{result.title}, {method}, by {METRICS[gallery.metric].title}:   image | ground truth | "
-        "prediction | relative error (blue 0, red 25 % and more)",
-        fontsize=11,
+        "prediction | prediction in its own colours | relative error (blue 0, red 25 % and more)",
+        fontsize=10,
     )
     for i, ((group, name), image) in enumerate(zip(rows, images, strict=True)):
         axes = figure.add_subplot(grid[i])

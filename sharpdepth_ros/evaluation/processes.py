@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
+
 T = TypeVar("T")
 
 
@@ -49,7 +51,8 @@ def this_process() -> Processes:
         raise ValueError(
             "WORLD_SIZE is set, and sharing the work needs accelerate: pip install accelerate"
         ) from error
-    state = PartialState()
+    # Without this, processes on a machine that has no GPU each believe to be alone.
+    state = PartialState(cpu=not torch.cuda.is_available())
     return Processes(
         state.process_index, state.num_processes, str(state.device), state.wait_for_everyone
     )

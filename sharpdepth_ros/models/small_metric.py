@@ -58,24 +58,24 @@ class SmallMetric(nn.Module):
             )
         finest = strides.index(model["output_stride"])
         self.stem = nn.Sequential(
-            nn.Conv2d(INPUT_CHANNELS, channels[0] // 2, 3, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(channels[0] // 2, channels[0], 3, stride=2, padding=1),
+            _convolution(INPUT_CHANNELS, channels[0] // 2, stride=2),
+            _convolution(channels[0] // 2, channels[0], stride=2),
         )
         self.levels = nn.ModuleList()
         for level, width in enumerate(channels):
             before = channels[max(level - 1, 0)]
-            enter = nn.Identity() if level == 0 else nn.Conv2d(before, width, 3, 2, padding=1)
+            enter = nn.Identity() if level == 0 else _convolution(before, width, stride=2)
             self.levels.append(nn.Sequential(enter, *(_Residual(width) for _ in range(blocks))))
         self.context = nn.Sequential(*(_Attention(channels[-1]) for _ in range(2)))
         self.merges = nn.ModuleList()
         for level in range(len(channels) - 1, finest, -1):
             self.merges.append(_Merge(channels[level], channels[level - 1]))
-        self.head = nn.Sequential(
-            nn.GroupNorm(8, channels[finest]),
-            nn.SiLU(),
-            nn.Conv2d(channels[finest], 1, 3, padding=1),
-        )
+        # The size of the room is one number: normalised feature maps hardly carry it.
+        self.level = nn.Sequential(nn.LayerNorm(channels[-1]), nn.Linear(channels[-1], 1))
+        self.head = nn.Conv2d(channels[finest], 1, 3, padding=1)
+        for last in (self.level[-1], self.head):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def infer(self, rgb: torch.Tensor, intrinsics: torch.Tensor | None = None) -> MetricDepth:
         """Metric depth of a batch (see `MetricDepthModel`); an unknown camera has `DEFAULT_FOV`.
@@ -87,11 +87,11 @@ class SmallMetric(nn.Module):
         if intrinsics is None:
             intrinsics = _default_camera(rgb)
         intrinsics = intrinsics.to(device=rgb.device, dtype=torch.float32)
-        depth = self(rgb.float() / 255, intrinsics)
+        depth = self(rgb.float() / 255, intrinsics).clamp(LEAST_DEPTH, self.max_depth)
         return MetricDepth(depth, intrinsics)
 
     def forward(self, image: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
-        """Depth in metres, float32 [B, 1, H, W].
+        """Depth in metres, float32 [B, 1, H, W], not limited to the range that it was taught.
 
         Args:
             image: float32 [B, 3, H, W] in [0, 1].
@@ -100,13 +100,14 @@ class SmallMetric(nn.Module):
         height, width = image.shape[-2:]
         shrunk = F.interpolate(image, self.image_shape, mode="bilinear", antialias=True)
         rays = _ray_slopes(intrinsics, (height, width), self.image_shape)
-        dtype = self.head[-1].weight.dtype
+        dtype = self.head.weight.dtype
         x = self.stem(torch.cat([shrunk * 2 - 1, rays], 1).to(dtype))
         features = []
         for level in self.levels:
             x = level(x)
             features.append(x)
         x = self.context(features.pop())
+        level = self.level(x.mean(dim=(2, 3))).float().view(-1, 1, 1, 1)
         for merge in self.merges:
             x = merge(x, features.pop())
         # Geometry in float32, whatever the networks run in.
@@ -114,7 +115,7 @@ class SmallMetric(nn.Module):
             self.head(x).float(), (height, width), mode="bilinear", align_corners=False
         )
         focal = (intrinsics[:, 0, 0] / width).view(-1, 1, 1, 1)
-        return (log_depth.clamp(-8, 8).exp() * focal * 4).clamp(LEAST_DEPTH, self.max_depth)
+        return (log_depth + level).clamp(-8, 8).exp() * focal * 4
 
     def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write config.json and model.safetensors, the layout that `load_metric_model` reads."""
@@ -124,22 +125,27 @@ class SmallMetric(nn.Module):
         save_file(weights, folder / "model.safetensors")
 
 
+def _convolution(channels: int, width: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, stride, padding=1, bias=False),
+        nn.GroupNorm(8, width),
+        nn.SiLU(),
+    )
+
+
 class _Residual(nn.Module):
-    """Two normalised convolutions around a shortcut."""
+    """Two convolutions around a shortcut."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
+            _convolution(width, width),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.GroupNorm(8, width),
-            nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.GroupNorm(8, width),
-            nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x)
+        return F.silu(x + self.body(x))
 
 
 class _Attention(nn.Module):
@@ -172,7 +178,7 @@ class _Merge(nn.Module):
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
         self.project = nn.Conv2d(coarse, fine, 1)
-        self.join = nn.Conv2d(2 * fine, fine, 3, padding=1)
+        self.join = _convolution(2 * fine, fine)
         self.body = _Residual(fine)
 
     def forward(self, x: torch.Tensor, finer: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from sharpdepth_ros.evaluation.datasets import DATASETS, MissingData, open_dataset, read_frame_list
+from sharpdepth_ros.evaluation.datasets import (
+    DATASETS,
+    MissingData,
+    open_dataset,
+    parse_option,
+    read_frame_list,
+)
 from sharpdepth_ros.evaluation.datasets.kitti_eigen_split import eigen_test_frames
 from sharpdepth_ros.evaluation.datasets.nuscenes import validation_scenes
 from sharpdepth_ros.synthetic import SampleOptions, read_frame, write_dataset
@@ -369,8 +375,18 @@ def test_depth_of_another_size_than_the_image_is_refused(tmp_path):
         open_dataset("folder", tmp_path)[0]
 
 
-def test_an_unknown_data_set_or_crop_is_refused_with_the_known_ones(tmp_path):
+def test_an_unknown_data_set_crop_or_option_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match=r"'kiti' is not known.*kitti"):
         open_dataset("kiti", tmp_path)
+    with pytest.raises(ValueError, match=r"diode has no option parts; it has part$"):
+        open_dataset("diode", tmp_path, parts="indoors")
     with pytest.raises(ValueError, match=r"no crop 'centre'; known are none, garg, eigen"):
         open_dataset("kitti", tmp_path, crop="centre")
+
+
+def test_options_are_typed_as_they_look():
+    assert parse_option("part=indoors") == ("part", "indoors")
+    assert parse_option("dense=false") == ("dense", False)
+    assert parse_option("max_depth=80") == ("max_depth", 80)
+    with pytest.raises(ValueError, match=r"'dense' is not NAME=VALUE"):
+        parse_option("dense")

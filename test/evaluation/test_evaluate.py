@@ -139,7 +139,6 @@ def test_launched_processes_share_the_samples(folder, tmp_path):
     out = tmp_path / "out"
     common = {
         "PYTHONPATH": str(Path(__file__).parents[2]),
-        "ACCELERATE_USE_CPU": "true",
         "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation data sets, each in its publisher's layout: `open_dataset("kitti", root)`."""
 
+import json
+from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, MissingData, Sample
@@ -31,24 +34,68 @@ DATASETS: dict[str, type[DepthDataset]] = {
     )
 }
 
-__all__ = ["DATASETS", "DepthDataset", "MissingData", "Sample", "open_dataset", "read_frame_list"]
+__all__ = [
+    "DATASETS",
+    "DepthDataset",
+    "MissingData",
+    "Sample",
+    "open_dataset",
+    "parse_option",
+    "read_frame_list",
+]
 
 
-def open_dataset(name: str, root: str | Path, **options) -> DepthDataset:
+def open_dataset(
+    name: str,
+    root: str | Path,
+    *,
+    crop: str | None = "default",
+    limit: int | None = None,
+    frames: Sequence[str] | None = None,
+    **options,
+) -> DepthDataset:
     """A data set by name.
 
     Args:
         name: a key of `DATASETS`.
         root: its folder.
-        options: crop, limit, frames, and those of the reader.
+        crop: as the next two in `DepthDataset`.
+        limit: number of samples.
+        frames: images to take.
+        options: those of the reader alone, such as DIODE's `part`.
 
     Raises:
-        ValueError: the name is unknown.
+        ValueError: the name, or an option, is unknown.
         MissingData: the folder, or the first files looked for, are not there.
     """
     if name not in DATASETS:
         raise ValueError(f"data set {name!r} is not known; known are {', '.join(DATASETS)}")
-    return DATASETS[name](root, **options)
+    reader = DATASETS[name]
+    own = [p.name for p in signature(reader).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = [option for option in own if option not in ("crop", "limit", "frames")]
+    if unknown := set(options) - set(known):
+        raise ValueError(
+            f"{name} has no option {', '.join(sorted(unknown))}; it has "
+            f"{', '.join(known) or 'none'}"
+        )
+    opened = reader(root, crop=crop, limit=limit, frames=frames, **options)
+    opened.options = options
+    return opened
+
+
+def parse_option(text: str) -> tuple[str, object]:
+    """An option as typed: NAME=VALUE, where a value that is JSON is what it says.
+
+    Raises:
+        ValueError: there is no name or no value.
+    """
+    name, _, value = text.partition("=")
+    if not (name and value):
+        raise ValueError(f"{text!r} is not NAME=VALUE, such as part=indoors or dense=false")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
 
 
 def read_frame_list(path: Path) -> list[str]:

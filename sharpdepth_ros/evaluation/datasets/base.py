@@ -53,6 +53,7 @@ class DepthDataset(ABC):
         frames: take only these, as paths below the root (a published list); None for all.
 
     Attributes:
+        options: what the reader was opened with beyond the arguments above, for the record.
         key: the name that `open_dataset` knows it by.
         title: for people.
         dense: whether the ground truth has a value at nearly every pixel, so that its edges mean
@@ -80,6 +81,7 @@ class DepthDataset(ABC):
         frames: Sequence[str] | None = None,
     ):
         self.root = Path(root)
+        self.options: dict = {}
         crop = self.default_crop if crop == "default" else crop
         if crop not in (None, "none", *self.crops):
             known = ", ".join(["none", *self.crops])

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training images: any folder of images, or synthetic frames that bring depth and camera."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from sharpdepth_ros.export.depth_files import read_rgb
+from sharpdepth_ros.recordings.images import SUFFIXES
+from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+from sharpdepth_ros.synthetic import SampleOptions, read_frame, render_sample
+from sharpdepth_ros.training.config import DataConfig
+from sharpdepth_ros.training.order import SampleKey
+
+MOST_MISSES = 64
+"""Unreadable images in a row after which a data set is given up."""
+
+
+@dataclass
+class Batch:
+    """One batch, not yet mirrored.
+
+    Attributes:
+        rgb: uint8 [B, 3, h, w].
+        flip: bool [B], which images to mirror.
+        names: of the images.
+        keys: of the images at this size, for caches: they change when the file changes.
+        intrinsics: float32 [B, 3, 3] pixels, or None.
+        depth: float32 [B, 1, h, w] metres, inf is sky; None without labels.
+        unreadable: images that were met and skipped, and why.
+    """
+
+    rgb: torch.Tensor
+    flip: torch.Tensor
+    names: list[str]
+    keys: list[str]
+    intrinsics: torch.Tensor | None = None
+    depth: torch.Tensor | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on a device."""
+        moved = {
+            name: None if tensor is None else tensor.to(device, non_blocking=True)
+            for name, tensor in self._tensors().items()
+        }
+        return replace(self, **moved)
+
+    def mirrored(self) -> "Batch":
+        """Mirror the images that `flip` marks, with depth and camera; `flip` is then False."""
+        maps = {"rgb": self.rgb, "depth": self.depth}
+        mirrored = {name: mirror(m, self.flip) for name, m in maps.items() if m is not None}
+        if self.intrinsics is not None:
+            camera = self.intrinsics.clone()
+            camera[:, 0, 2] = torch.where(
+                self.flip, self.rgb.shape[-1] - 1 - camera[:, 0, 2], camera[:, 0, 2]
+            )
+            mirrored["intrinsics"] = camera
+        return replace(self, **mirrored, flip=torch.zeros_like(self.flip))
+
+    def _tensors(self) -> dict[str, torch.Tensor | None]:
+        return {name: getattr(self, name) for name in ("rgb", "flip", "intrinsics", "depth")}
+
+
+def mirror(maps: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
+    """Mirror the maps [B, C, h, w] that `flip` [B] marks."""
+    return torch.where(flip.view(-1, 1, 1, 1), maps.flip(-1), maps)
+
+
+class _Frames(Dataset):
+    """What all sources share: fitting to the training size, skipping, augmentation."""
+
+    def __init__(self, config: DataConfig, samples: int, seed: int) -> None:
+        self._config = config
+        self._samples = samples
+        self._seed = seed
+        self._kept: dict[int, tuple] = {}
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def __getitem__(self, key: SampleKey) -> tuple:
+        """A sample, or where its image cannot be read the next one that can."""
+        unreadable: dict[str, str] = {}
+        for miss in range(min(MOST_MISSES, self._samples)):
+            index = (key.index + miss) % self._samples
+            try:
+                sample = self._kept[index] if index in self._kept else self._read_fitted(index)
+            except (OSError, ValueError) as error:
+                unreadable[self._name(index)] = str(error)
+                continue
+            if self._config.in_memory:
+                self._kept[index] = sample
+            rng = np.random.default_rng([self._seed, key.draw])
+            if self._config.native_crop:
+                sample = self._crop(*sample, rng)
+            flip = self._config.flip and rng.random() < 0.5
+            return (*sample, flip, self._name(index), self._key(index), unreadable)
+        raise ValueError(
+            f"{len(unreadable)} images in a row cannot be read, the first is "
+            f"{next(iter(unreadable))}: {next(iter(unreadable.values()))}"
+        )
+
+    def _read_fitted(self, index: int) -> tuple:
+        rgb, depth, camera = self._read(index)
+        config = self._config
+        height, width = rgb.shape[:2]
+        if not config.native_crop:
+            return fit_to(rgb, depth, camera, config.width, config.height)
+        if width < config.width or height < config.height:
+            raise ValueError(
+                f"{width} x {height} pixels: smaller than the window of "
+                f"{config.width} x {config.height}"
+            )
+        return rgb, depth, camera
+
+    def _crop(self, rgb, depth, camera, rng: np.random.Generator) -> tuple:
+        width, height = self._config.width, self._config.height
+        x = int(rng.integers(rgb.shape[1] - width + 1))
+        y = int(rng.integers(rgb.shape[0] - height + 1))
+        return window(rgb, depth, camera, x, y, width, height)
+
+    def _key(self, index: int) -> str:
+        return self._name(index)
+
+    def _read(self, index: int) -> tuple:
+        raise NotImplementedError
+
+    def _name(self, index: int) -> str:
+        raise NotImplementedError
+
+
+class ImageFolder(_Frames):
+    """Every image of a folder and its subfolders; no labels."""
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        root = _folder(config, "images")
+        self._files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+        self._files = self._files[: config.frames]
+        if not self._files:
+            raise ValueError(f"{root} holds no image ({', '.join(sorted(SUFFIXES))})")
+        self._camera = None if config.intrinsics is None else read_intrinsics(config.intrinsics)
+        super().__init__(config, len(self._files), seed)
+
+    def _read(self, index: int) -> tuple:
+        return read_rgb(self._files[index]), None, self._camera
+
+    def _name(self, index: int) -> str:
+        return str(self._files[index])
+
+    def _key(self, index: int) -> str:
+        file, config = self._files[index], self._config
+        status = file.stat()
+        size = f"{config.width}x{config.height} {config.intrinsics}"
+        text = f"{file.resolve()} {status.st_mtime_ns} {status.st_size} {size}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class RenderedFrames(_Frames):
+    """A data set written by `sharpdepth synth`."""
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        self._root = _folder(config, "frames")
+        numbers = sorted(int(p.stem) for p in (self._root / "frames").glob("*.json"))
+        self._numbers = numbers[: config.frames]
+        if not self._numbers:
+            raise ValueError(f"{self._root} holds no frames; write some with sharpdepth synth")
+        super().__init__(config, len(self._numbers), seed)
+
+    def _read(self, index: int) -> tuple:
+        frame = read_frame(self._root, self._numbers[index])
+        return frame.rgb, frame.depth, frame.intrinsics
+
+    def _name(self, index: int) -> str:
+        return f"{self._root}/rgb/{self._numbers[index]:06d}.png"
+
+    def _key(self, index: int) -> str:
+        text = f"{Path(self._name(index)).resolve()} {self._config.width}x{self._config.height}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class RenderedOnTheFly(_Frames):
+    """Synthetic scenes, rendered when they are asked for."""
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        if config.frames is None:
+            raise ValueError("data.frames is not given; say how many frames of scenes to train on")
+        if config.path is not None:
+            raise ValueError(f"data.path is {config.path!r}; scenes are rendered, not read")
+        self._options = SampleOptions(seed=seed, width=config.width, height=config.height)
+        super().__init__(config, config.frames, seed)
+
+    def _read(self, index: int) -> tuple:
+        frame = render_sample(self._options, index).frame
+        return frame.rgb, frame.depth, frame.intrinsics
+
+    def _name(self, index: int) -> str:
+        return f"scene frame {index} of seed {self._seed}"
+
+    def _key(self, index: int) -> str:
+        return hashlib.sha256(f"{self._options} {index}".encode()).hexdigest()
+
+
+def open_data(config: DataConfig, seed: int) -> _Frames:
+    """The data set that the configuration names.
+
+    Raises:
+        FileNotFoundError: its folder does not exist.
+        ValueError: its folder holds nothing, or options contradict each other.
+    """
+    sources = {"images": ImageFolder, "frames": RenderedFrames, "scenes": RenderedOnTheFly}
+    return sources[config.source](config, seed)
+
+
+def collate(samples: list[tuple]) -> Batch:
+    """A batch of samples of one source."""
+    images, depths, cameras, flips, names, keys, skipped = zip(*samples, strict=True)
+    unreadable: dict[str, str] = {}
+    for met in skipped:
+        unreadable |= met
+    return Batch(
+        rgb=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
+        flip=torch.tensor(flips),
+        names=list(names),
+        keys=list(keys),
+        intrinsics=None if cameras[0] is None else torch.from_numpy(np.stack(cameras)).float(),
+        depth=None if depths[0] is None else torch.from_numpy(np.stack(depths)[:, None]),
+        unreadable=unreadable,
+    )
+
+
+def fit_to(rgb, depth, camera, width: int, height: int) -> tuple:
+    """Scale an image until it covers width x height, and cut its middle.
+
+    Depth is sampled, not averaged: between a near and a far surface there is nothing.
+
+    Args:
+        rgb: uint8 [H, W, 3].
+        depth: float32 [H, W] metres, or None.
+        camera: [3, 3] pixels for H x W, or None.
+        width: pixels.
+        height: pixels.
+
+    Returns:
+        The same three for width x height.
+    """
+    scale = max(width / rgb.shape[1], height / rgb.shape[0])
+    size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
+    if camera is not None:
+        across, down = size[0] / rgb.shape[1], size[1] / rgb.shape[0]
+        camera = camera.copy()
+        # Pixel centres are whole numbers: the image begins at -0.5.
+        camera[0, 0] *= across
+        camera[1, 1] *= down
+        camera[0, 2] = (camera[0, 2] + 0.5) * across - 0.5
+        camera[1, 2] = (camera[1, 2] + 0.5) * down - 0.5
+    if size != (rgb.shape[1], rgb.shape[0]):
+        smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        rgb = cv2.resize(rgb, size, interpolation=smooth)
+        if depth is not None:
+            depth = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return window(rgb, depth, camera, left, top, width, height)
+
+
+def window(rgb, depth, camera, x: int, y: int, width: int, height: int) -> tuple:
+    """The window of an image, its depth and its camera that begins at column x, row y."""
+    rows, columns = slice(y, y + height), slice(x, x + width)
+    if camera is not None:
+        camera = camera - np.array([[0, 0, x], [0, 0, y], [0, 0, 0]])
+    depth = None if depth is None else np.ascontiguousarray(depth[rows, columns])
+    return np.ascontiguousarray(rgb[rows, columns]), depth, camera
+
+
+def _folder(config: DataConfig, source: str) -> Path:
+    if config.path is None:
+        raise ValueError(f"data.path is not given; give the folder of {source}")
+    root = Path(config.path)
+    if not root.is_dir():
+        raise FileNotFoundError(f"data.path {root} is not a folder")
+    return root

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chooses a stage by name, builds it from its configuration and trains it."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from sharpdepth_ros.training.checkpoints import CheckpointNotWritten
+from sharpdepth_ros.training.config import load_config
+from sharpdepth_ros.training.stages.lotus import LotusOptions, LotusStage
+from sharpdepth_ros.training.stages.metric import MetricOptions, MetricStage
+from sharpdepth_ros.training.stages.sharpen import SharpenOptions, SharpenStage
+from sharpdepth_ros.training.stages.vae import VaeOptions, VaeStage
+from sharpdepth_ros.training.trainer import LossNotFinite, Trainer
+
+STAGES = {
+    "metric": (MetricStage, MetricOptions),
+    "vae": (VaeStage, VaeOptions),
+    "lotus": (LotusStage, LotusOptions),
+    "sharpen": (SharpenStage, SharpenOptions),
+}
+"""Each training by the name that the command line knows, and its options."""
+
+FAILED = 1
+
+
+def run_stage(name: str, config_path: str | Path | None, overrides: list[str]) -> int:
+    """Train; the exit status: 0, or 1 when the run stopped before its end."""
+    if name not in STAGES:
+        raise ValueError(f"no training {name!r}; choose one of {', '.join(STAGES)}")
+    stage, options = STAGES[name]
+    config = load_config(config_path, overrides, options)
+    torch.manual_seed(config.run.seed)  # of the initial weights
+    trainer = Trainer(stage(config.stage), config)
+    try:
+        checkpoint = trainer.run()
+    except (LossNotFinite, CheckpointNotWritten) as error:
+        print(f"sharpdepth: training stopped: {error}", file=sys.stderr)
+        return FAILED
+    trainer.accelerator.print(f"trained {trainer.step} steps: {checkpoint}")
+    return 0

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SharpDepth's training: distils a sharpener from Lotus and a metric model, without labels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from sharpdepth_ros.models.registry import load_metric_model
+from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map
+from sharpdepth_ros.training.checkpoint_folder import (
+    find_checkpoint,
+    load_for_training,
+    write_trained,
+)
+from sharpdepth_ros.training.data import Batch, mirror
+from sharpdepth_ros.training.ema import Ema
+from sharpdepth_ros.training.gating import Gate, GateNoise, gated_input
+from sharpdepth_ros.training.losses import noise_aware_reconstruction, sds_distillation
+from sharpdepth_ros.training.metric_cache import MetricDepthCache
+
+
+@dataclass(frozen=True)
+class SharpenOptions:
+    """Options of the stage; the defaults are the released training's.
+
+    Attributes:
+        lotus: f_G: a name, a folder, or the folder of a Lotus training. The student starts
+            as its copy.
+        metric_model: f_D: a name, a folder, or the folder of a metric training.
+        gate: where noise goes (see `training.gating`).
+        gate_noise: "released" (the generator's latent, noised) or "pure" (the paper).
+        gate_probability: share of the samples that get the gated latent; the others get noise.
+        teacher: what makes the generator pass: the student's moving average "ema", the frozen
+            "lotus", or the "student" itself.
+        reconstruction_weight: lambda; 0.4 in the released code, 0.3 in the paper.
+        ema_decay, ema_start, ema_every: of the moving average.
+        metric_cache: folder in which f_D's depth maps are kept, half precision; None for none.
+        init: folder of a student to start from; None for `lotus`.
+    """
+
+    lotus: str
+    metric_model: str
+    gate: Gate = "noise-aware"
+    gate_noise: GateNoise = "released"
+    gate_probability: float = 0.8
+    teacher: Literal["ema", "lotus", "student"] = "ema"
+    reconstruction_weight: float = 0.4
+    ema_decay: float = 0.9999
+    ema_start: int = 100
+    ema_every: int = 10
+    metric_cache: str | None = None
+    init: str | None = None
+
+
+class SharpenStage:
+    """SDS towards the frozen Lotus plus the noise-aware reconstruction of the metric depth."""
+
+    needs_depth = False
+
+    def __init__(self, options: SharpenOptions) -> None:
+        if not 0 <= options.gate_probability <= 1:
+            raise ValueError(f"stage.gate_probability is {options.gate_probability}; give 0 to 1")
+        self._options = options
+        self._base = find_checkpoint(options.lotus, "generator")
+        self._lotus = load_for_training(self._base)
+        if not self._lotus.takes_noise:
+            raise ValueError(
+                f"{self._base} takes no noise (a Lotus-D); a sharpener is distilled from a "
+                "generative one (Lotus-G)"
+            )
+        start = options.lotus if options.init is None else options.init
+        self._student = load_for_training(find_checkpoint(start, "generator", "sharpener"))
+        self._student.vae = self._lotus.vae  # one copy: it is frozen
+        self.network = self._student.unet.requires_grad_(True)
+        self.multiple = self._student.stride
+        self.state = None
+        if options.teacher == "ema":
+            self.state = Ema(self.network, options.ema_decay, options.ema_start, options.ema_every)
+        self._metric_model = None
+        self._cache = None
+        if options.metric_cache is not None:
+            self._cache = MetricDepthCache(Path(options.metric_cache), options.metric_model)
+
+    def attach(self, network: nn.Module, device: torch.device) -> None:
+        self._device = device
+        self._lotus.to(device)
+        self._student.to(device)
+        self._student.unet = network
+        if self.state is not None:
+            self.state.network.to(device)
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        student, lotus, options = self._student, self._lotus, self._options
+        with torch.no_grad():
+            metric = mirror(self._metric_depth(batch), batch.flip)
+            batch = batch.mirrored()
+            extent = DepthRange.of(metric)
+            normalised = extent.normalise(metric)
+            images = batch.rgb.float() / 127.5 - 1
+            pair = torch.cat([normalised.expand(-1, 3, -1, -1), images])
+            metric_latent, image_latent = student.encode(pair).chunk(2)
+            generated = self._generate(image_latent, torch.randn_like(image_latent))
+            drawn = student.decode(generated).mean(1, keepdim=True)
+            discrepancy = discrepancy_map(drawn, normalised)
+            noise = torch.randn_like(image_latent)
+            gated = gated_input(
+                student,
+                options.gate,
+                options.gate_noise,
+                discrepancy,
+                generated,
+                metric_latent,
+                noise,
+            )
+            shown = torch.rand(len(metric), 1, 1, 1, device=metric.device)
+            given = torch.where(shown < options.gate_probability, gated, noise)
+        latent = student.predict(image_latent, given)
+        with torch.no_grad():
+            renoised = student.renoise(latent, torch.randn_like(latent))
+            prior = lotus.predict(image_latent, renoised)
+        sharpened = student.decode(latent).mean(1, keepdim=True)
+        signal = float(student.scheduler.alphas_cumprod[student.last_timestep])
+        # The normalised form of a flat wall is its noise: nothing to reconstruct.
+        weight = discrepancy * (~extent.flat).view(-1, 1, 1, 1)
+        parts = {
+            "sds": sds_distillation(latent, prior, signal),
+            "reconstruction": noise_aware_reconstruction(sharpened, normalised, weight),
+        }
+        loss = parts["sds"] + options.reconstruction_weight * parts["reconstruction"]
+        return loss, {**parts, "discrepancy": discrepancy.mean()}
+
+    def updated(self) -> None:
+        if self.state is not None:
+            self.state.update(self.network)
+
+    def export(self, folder: Path) -> None:
+        write_trained(folder, self.network, self._base)
+
+    def _generate(self, image_latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """The generator pass of the teacher."""
+        if self._options.teacher == "lotus":
+            return self._lotus.predict(image_latent, noise)
+        if self._options.teacher == "student":
+            generated = self._student.predict(image_latent, noise)
+            # Autocast keeps the weights that it cast here, without gradient, for the next pass.
+            torch.clear_autocast_cache()
+            return generated
+        trained, self._student.unet = self._student.unet, self.state.network
+        try:
+            return self._student.predict(image_latent, noise)
+        finally:
+            self._student.unet = trained
+
+    def _metric_depth(self, batch: Batch) -> torch.Tensor:
+        """f_D of the images as they are in the file, [B, 1, h, w] metres."""
+        if self._cache is None:
+            return self._infer(batch)
+        depth = self._cache.read(batch.keys)
+        if depth is None:
+            self._cache.write(batch.keys, self._infer(batch).cpu())
+            depth = self._cache.read(batch.keys)
+        return depth.to(batch.rgb.device)
+
+    def _infer(self, batch: Batch) -> torch.Tensor:
+        if self._metric_model is None:  # a run whose cache is complete never loads it
+            name = self._options.metric_model
+            known = find_checkpoint(name) if Path(name).is_dir() else name
+            self._metric_model = load_metric_model(known, device=self._device, precision="fp32")
+        with torch.autocast(batch.rgb.device.type, enabled=False):
+            return self._metric_model.infer(batch.rgb, batch.intrinsics).depth.float()

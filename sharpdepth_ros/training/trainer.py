@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop of every stage, on one device or under `accelerate launch`."""
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration, is_tensorboard_available
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from sharpdepth_ros.training.checkpoints import (
+    checkpoints_of,
+    remove_drafts,
+    step_of,
+    write_checkpoint,
+)
+from sharpdepth_ros.training.config import TrainingConfig
+from sharpdepth_ros.training.data import Batch, collate, open_data
+from sharpdepth_ros.training.order import BatchOrder
+from sharpdepth_ros.training.schedule import learning_rate, progress
+from sharpdepth_ros.training.stages.base import Stage
+
+STATE = "training_state"
+"""Subfolder of a checkpoint with what only a resumed run needs."""
+
+
+class LossNotFinite(RuntimeError):
+    """The loss became NaN or infinite; the message says where the batch is."""
+
+
+class Trainer:
+    """Trains one stage.
+
+    Data order, augmentation and noise are functions of seed and step; weights, optimiser and the
+    stage's state come from the checkpoint. So a resumed run is the run that was not stopped.
+    """
+
+    def __init__(self, stage: Stage, config: TrainingConfig) -> None:
+        """Prepare networks and data; resume where the configuration says so.
+
+        Raises:
+            ValueError: the output holds another run's checkpoints, the size does not fit the VAE,
+                or the data lack labels that the stage needs.
+        """
+        self.config = config
+        self.output = Path(config.run.output)
+        self._check(stage)
+        self.accelerator = Accelerator(
+            cpu=config.run.cpu,
+            mixed_precision=config.optimizer.precision,
+            gradient_accumulation_steps=config.optimizer.accumulate,
+            log_with="tensorboard" if is_tensorboard_available() else None,
+            project_config=ProjectConfiguration(project_dir=str(self.output)),
+        )
+        self.stage = stage
+        self.data = open_data(config.data, config.run.seed)
+        if config.optimizer.gradient_checkpointing:
+            _checkpoint_activations(stage.network)
+        parameters = [p for p in stage.network.parameters() if p.requires_grad]
+        self._parameters = parameters
+        optimizer = torch.optim.AdamW(
+            parameters,
+            lr=config.optimizer.learning_rate,
+            weight_decay=config.optimizer.weight_decay,
+        )
+        self.network, self.optimizer = self.accelerator.prepare(stage.network, optimizer)
+        stage.attach(self.network, self.accelerator.device)
+        if stage.state is not None:
+            self.accelerator.register_for_checkpointing(stage.state)
+        self.step, self.seconds = 0, 0.0
+        self.unreadable: dict[str, str] = {}
+        self._last_saved = -1
+        self._resume()
+
+    def run(self) -> Path:
+        """Train to the end; the folder of the last checkpoint.
+
+        Raises:
+            LossNotFinite: the loss is NaN or infinite; the batch was saved.
+            CheckpointNotWritten: the disk is full or the like; the last checkpoint is intact.
+        """
+        config, accelerator = self.config, self.accelerator
+        self._announce()
+        if accelerator.is_main_process:
+            accelerator.init_trackers("tensorboard")
+        batches = iter(self._loader())
+        started, before = time.monotonic(), self.seconds
+        self.network.train()
+        bar = tqdm(
+            total=config.optimizer.steps,
+            initial=self.step,
+            unit="step",
+            disable=not accelerator.is_local_main_process,
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        )
+        with bar:
+            while progress(config.optimizer, self.step, self.seconds) < 1:
+                logs = self._update(batches)
+                self.step += 1
+                self.seconds = self._agreed(before + time.monotonic() - started)
+                bar.update()
+                if self.step % config.run.log_every == 0:
+                    self._log(logs, bar)
+                if self.step % config.run.checkpoint_every == 0:
+                    self._save()
+        if self._last_saved != self.step:
+            self._save()
+        self._report()
+        accelerator.end_training()
+        return checkpoints_of(self.output)[-1]
+
+    def _update(self, batches) -> dict[str, torch.Tensor]:
+        """One update of the network: `accumulate` batches."""
+        config, accelerator = self.config, self.accelerator
+        rate = learning_rate(config.optimizer, self.step, self.seconds, accelerator.num_processes)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        logs: dict[str, torch.Tensor] = {}
+        for part in range(config.optimizer.accumulate):
+            batch = next(batches)
+            self.unreadable |= batch.unreadable
+            batch = batch.to(accelerator.device)
+            torch.manual_seed(self._noise_seed(part))
+            with accelerator.accumulate(self.network):
+                with accelerator.autocast():
+                    loss, parts = self.stage.loss(batch)
+                self._require_finite(loss, batch)
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(self._parameters, config.optimizer.clip)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            for name, value in {"loss": loss, **parts}.items():
+                share = value.detach() / config.optimizer.accumulate
+                logs[name] = logs.get(name, 0) + share
+        self.stage.updated()
+        return {**logs, "learning_rate": torch.tensor(rate)}
+
+    def _agreed(self, seconds: float) -> float:
+        """The time by which every process ends: the longest, where time can end the run."""
+        if self.config.optimizer.minutes is None:
+            return seconds
+        own = torch.tensor([seconds], device=self.accelerator.device)
+        return float(self.accelerator.gather(own).max())
+
+    def _noise_seed(self, part: int) -> int:
+        """Of the noise of one pass: another one for each process, the same one after a resume."""
+        accelerator = self.accelerator
+        index = self.step * self.config.optimizer.accumulate + part
+        sequence = np.random.SeedSequence([self.config.run.seed, index, accelerator.process_index])
+        return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+    def _loader(self) -> DataLoader:
+        config, accelerator = self.config, self.accelerator
+        order = BatchOrder(
+            len(self.data),
+            config.optimizer.batch_size,
+            config.run.seed,
+            start=self.step * config.optimizer.accumulate,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        return DataLoader(
+            self.data,
+            batch_sampler=order,
+            collate_fn=collate,
+            num_workers=config.data.workers,
+            pin_memory=accelerator.device.type == "cuda",
+            persistent_workers=config.data.workers > 0,
+        )
+
+    def _require_finite(self, loss: torch.Tensor, batch: Batch) -> None:
+        finite = torch.isfinite(loss.detach()).all()
+        everywhere = self.accelerator.gather(finite.reshape(1).int()).all()
+        if everywhere:
+            return
+        where = "on another process"
+        if not finite:
+            where = self.output / f"nan-batch-{self.step:06d}-{self.accelerator.process_index}.pt"
+            torch.save(
+                {"step": self.step, **dataclasses.asdict(batch.to(torch.device("cpu")))}, where
+            )
+        kept = checkpoints_of(self.output)
+        raise LossNotFinite(
+            f"the loss of step {self.step} is {loss.item()}; the batch is {where}. "
+            + (f"The last checkpoint is {kept[-1]}. " if kept else "")
+            + "Look at the images, or lower optimizer.learning_rate"
+        )
+
+    def _save(self) -> None:
+        accelerator = self.accelerator
+
+        def write(folder: Path) -> None:
+            accelerator.save_state(str(folder / STATE))
+            if accelerator.is_main_process:
+                self.stage.export(folder)
+                progressed = {
+                    "step": self.step,
+                    "seconds": round(self.seconds, 1),
+                    "config": dataclasses.asdict(self.config),
+                }
+                (folder / STATE / "progress.json").write_text(json.dumps(progressed, indent=2))
+
+        write_checkpoint(
+            self.output,
+            self.step,
+            write,
+            self.config.run.keep,
+            main=accelerator.is_main_process,
+            wait=accelerator.wait_for_everyone,
+        )
+        self._last_saved = self.step
+
+    def _resume(self) -> None:
+        existing = checkpoints_of(self.output)
+        if existing and not self.config.run.resume:
+            raise ValueError(
+                f"{self.output} holds checkpoints up to step {step_of(existing[-1])}: continue "
+                "with run.resume=true, or give another run.output"
+            )
+        if self.accelerator.is_main_process:
+            self.output.mkdir(parents=True, exist_ok=True)
+            remove_drafts(self.output)
+        self.accelerator.wait_for_everyone()
+        if not existing:
+            return
+        state = existing[-1] / STATE
+        self.accelerator.load_state(str(state))
+        progressed = json.loads((state / "progress.json").read_text())
+        self.step, self.seconds = progressed["step"], progressed["seconds"]
+        self._last_saved = self.step
+
+    def _log(self, logs: dict[str, torch.Tensor], bar: tqdm) -> None:
+        values = {name: float(value) for name, value in logs.items()}
+        bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
+        self.accelerator.log(values, step=self.step)
+        if self.accelerator.is_main_process:
+            line = {"step": self.step, "seconds": round(self.seconds, 1), **values}
+            with (self.output / "log.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def _announce(self) -> None:
+        config, accelerator = self.config, self.accelerator
+        images = config.optimizer.batch_size * config.optimizer.accumulate
+        millions = sum(p.numel() for p in self._parameters) / 1e6
+        accelerator.print(
+            f"{len(self.data)} images of {config.data.width} x {config.data.height}, "
+            f"{images * accelerator.num_processes} per update; {millions:.2f} M weights on "
+            f"{accelerator.num_processes} x {accelerator.device}, from step {self.step}; "
+            f"results in {self.output}"
+        )
+
+    def _report(self) -> None:
+        """List the images that could not be read, this process' and those of the others."""
+        if not self.unreadable:
+            return
+        name = f"unreadable-{self.accelerator.process_index}.txt"
+        lines = [f"{image}: {reason}" for image, reason in sorted(self.unreadable.items())]
+        (self.output / name).write_text("\n".join(lines) + "\n")
+        print(
+            f"{len(self.unreadable)} images could not be read and were skipped; they are listed "
+            f"in {self.output / name}",
+            file=sys.stderr,
+        )
+
+    def _check(self, stage: Stage) -> None:
+        data: Any = self.config.data
+        for name in ("width", "height"):
+            if getattr(data, name) % stage.multiple:
+                raise ValueError(
+                    f"data.{name} is {getattr(data, name)}; the VAE needs a multiple of "
+                    f"{stage.multiple}"
+                )
+        if stage.needs_depth and data.source == "images":
+            raise ValueError(
+                "this stage learns from depth, and data.source is 'images'; use 'frames' (written "
+                "by sharpdepth synth) or 'scenes'"
+            )
+
+
+def _checkpoint_activations(network: torch.nn.Module) -> None:
+    able = [m for m in network.modules() if hasattr(m, "enable_gradient_checkpointing")]
+    if not able:
+        raise ValueError(
+            "optimizer.gradient_checkpointing is true; this stage's network cannot do that, set it "
+            "to false"
+        )
+    able[0].enable_gradient_checkpointing()

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets: any folder of images, synthetic frames, mirroring, and an order that can resume."""
+
+from itertools import islice
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sharpdepth_ros.training.config import DataConfig
+from sharpdepth_ros.training.data import collate, fit_to, open_data
+from sharpdepth_ros.training.order import BatchOrder, SampleKey
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    (folder / "deeper").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, size in (("a.png", (60, 80)), ("b.jpg", (40, 30)), ("deeper/c.png", (48, 64))):
+        cv2.imwrite(str(folder / name), rng.integers(0, 255, (*size, 3), np.uint8))
+    return folder
+
+
+def test_images_of_any_size_become_one_batch(images):
+    data = open_data(DataConfig(path=str(images), width=32, height=24), seed=0)
+    batch = collate([data[SampleKey(i, i)] for i in range(3)])
+    assert batch.rgb.shape == (3, 3, 24, 32)
+    assert batch.rgb.dtype == torch.uint8
+    assert batch.depth is None and batch.intrinsics is None
+
+
+def test_an_unreadable_image_is_replaced_and_named(images):
+    (images / "b.jpg").write_bytes(b"not an image")
+    data = open_data(DataConfig(path=str(images), width=32, height=24), seed=0)
+    batch = collate([data[SampleKey(i, i)] for i in range(3)])
+    assert list(batch.unreadable) == [str(images / "b.jpg")]
+    assert batch.names[1] == str(images / "deeper" / "c.png")
+
+
+def test_a_folder_of_nothing_but_unreadable_images_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    data = open_data(DataConfig(path=str(tmp_path), width=32, height=24), seed=0)
+    with pytest.raises(ValueError, match=r"a\.png"):
+        data[SampleKey(0, 0)]
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no image"):
+        open_data(DataConfig(path=str(tmp_path)), seed=0)
+
+
+def test_the_camera_of_a_folder_follows_scaling_and_cutting(images):
+    config = DataConfig(
+        path=str(images / "deeper"), width=32, height=24, intrinsics="50,50,31.5,23.5"
+    )
+    batch = collate([open_data(config, seed=0)[SampleKey(0, 0)]])
+    expected = torch.tensor([[25.0, 0, 15.5], [0, 25.0, 11.5], [0, 0, 1]])
+    torch.testing.assert_close(batch.intrinsics[0], expected)
+
+
+def test_fitting_keeps_a_point_under_the_same_ray():
+    camera = np.array([[70.0, 0, 40], [0, 70.0, 29], [0, 0, 1]])
+    depth = np.zeros((60, 80), np.float32)
+    depth[20:24, 44:48] = 1
+    _, fitted, scaled = fit_to(np.zeros((60, 80, 3), np.uint8), depth, camera, 40, 20)
+    before = (np.argwhere(depth).mean(0)[::-1] - camera[:2, 2]) / 70
+    after = (np.argwhere(fitted).mean(0)[::-1] - scaled[:2, 2]) / scaled[[0, 1], [0, 1]]
+    np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def test_rendered_frames_bring_depth_and_camera(frames):
+    config = DataConfig(source="frames", path=str(frames), width=32, height=24)
+    batch = collate([open_data(config, seed=0)[SampleKey(i, i)] for i in range(2)])
+    assert batch.depth.shape == (2, 1, 24, 32)
+    assert (batch.depth > 0).all()
+    assert batch.intrinsics.shape == (2, 3, 3)
+
+
+def test_scenes_are_rendered_on_the_fly_the_same_each_time():
+    config = DataConfig(source="scenes", width=32, height=24, frames=4)
+    first, again = (open_data(config, seed=5)[SampleKey(2, 0)] for _ in range(2))
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+
+
+def test_a_crop_at_native_size_keeps_the_focal_length(frames):
+    config = DataConfig(source="frames", path=str(frames), width=16, height=16, native_crop=True)
+    whole = DataConfig(source="frames", path=str(frames), width=64, height=48)
+    crop = collate([open_data(config, seed=0)[SampleKey(0, 0)]])
+    full = collate([open_data(whole, seed=0)[SampleKey(0, 0)]])
+    assert crop.rgb.shape[-2:] == (16, 16)
+    assert crop.intrinsics[0, 0, 0] == full.intrinsics[0, 0, 0]
+
+
+def test_mirroring_turns_image_depth_and_camera_together(frames):
+    config = DataConfig(source="frames", path=str(frames), width=32, height=24)
+    batch = collate([open_data(config, seed=0)[SampleKey(0, 0)]])
+    batch.flip[:] = True
+    mirrored = batch.mirrored()
+    torch.testing.assert_close(mirrored.rgb, batch.rgb.flip(-1))
+    torch.testing.assert_close(mirrored.depth, batch.depth.flip(-1))
+    assert mirrored.intrinsics[0, 0, 2] == 31 - batch.intrinsics[0, 0, 2]
+    torch.testing.assert_close(mirrored.mirrored().rgb, mirrored.rgb)
+
+
+def test_every_epoch_shows_each_sample_once():
+    batches = list(islice(iter(BatchOrder(6, 2, seed=1)), 6))
+    indices = [key.index for batch in batches for key in batch]
+    assert sorted(indices[:6]) == sorted(indices[6:]) == list(range(6))
+    assert indices[:6] != indices[6:]
+
+
+def test_an_order_that_starts_later_goes_on_where_the_first_would_be():
+    whole = list(islice(iter(BatchOrder(7, 3, seed=1)), 9))
+    assert list(islice(iter(BatchOrder(7, 3, seed=1, start=4)), 5)) == whole[4:]
+
+
+def test_processes_share_the_samples_of_an_epoch():
+    orders = [iter(BatchOrder(8, 2, seed=1, process=p, processes=2)) for p in (0, 1)]
+    indices = [key.index for order in orders for batch in islice(order, 2) for key in batch]
+    assert sorted(indices) == list(range(8))
