@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sharpdepth demo`: the ROS 2 node on a camera without hardware."""
+
+import argparse
+from pathlib import Path
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Declare the subcommand."""
+    demo = commands.add_parser(
+        "demo",
+        help="run the ROS 2 node on a synthetic camera and measure it",
+        description="Start a camera and the sharpdepth node as ROS 2 processes, print the latency "
+        "of each frame, and write a picture of the last one.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    demo.add_argument("--frames", type=int, default=30, help="frames to wait for")
+    demo.add_argument("--output", type=Path, default=Path("output/demo"), metavar="DIR")
+    demo.add_argument(
+        "--images", type=Path, help="publish this folder instead of the synthetic camera"
+    )
+    demo.add_argument("--width", type=int, default=320, help="of the camera, pixels")
+    demo.add_argument("--height", type=int, default=240, help="of the camera, pixels")
+    demo.add_argument("--rate", type=float, default=10.0, help="of the camera, frames per second")
+    demo.add_argument("--timeout", type=float, default=180.0, help="seconds for all frames")
+    demo.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    try:
+        import rclpy  # noqa: F401 - says whether there is a ROS, before anything is started
+    except ImportError as error:
+        raise ValueError(
+            f"the demo needs ROS 2 ({error}): source your ROS installation, or install the wheels "
+            "with pip install 'sharpdepth_ros[ros]'"
+        ) from error
+    from sharpdepth_ros.node.demo import run_demo
+
+    return run_demo(
+        frames=options.frames,
+        output=options.output,
+        images=options.images,
+        size=(options.width, options.height),
+        rate=options.rate,
+        timeout=options.timeout,
+    )

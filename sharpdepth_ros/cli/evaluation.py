@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sharpdepth evaluate` and `compare`: the paper's tables, on any data set."""
+
+import argparse
+from pathlib import Path
+
+from sharpdepth_ros.cli.options import add_model_options, announce
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Declare the subcommands."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure accuracy and sharpness on a data set",
+        description="docs/evaluation.md has the data sets, their layouts and the metrics. Run it "
+        "again to continue a run that was stopped.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    evaluate.add_argument("--dataset", required=True, help="kitti, nyu, ..., or folder")
+    evaluate.add_argument("--root", type=Path, required=True, metavar="DIR", help="of the data set")
+    evaluate.add_argument("--output", type=Path, required=True, metavar="DIR")
+    evaluate.add_argument(
+        "--modes", default="sharpdepth,aligned,metric", help="of the pipeline, separated by commas"
+    )
+    evaluate.add_argument(
+        "--predictions", type=Path, metavar="DIR", help="depth made elsewhere: .npy, .png or .exr"
+    )
+    evaluate.add_argument(
+        "--prediction-space", default="depth", choices=("depth", "disparity"), help="of the files"
+    )
+    evaluate.add_argument("--png-scale", type=float, default=1000.0, help="integers per metre")
+    evaluate.add_argument("--method", help="name of the predictions in tables")
+    evaluate.add_argument(
+        "--alignment",
+        default="none",
+        choices=("none", "least-squares", "least-squares-disparity", "median"),
+        help="to the ground truth",
+    )
+    evaluate.add_argument("--crop", default="default", help="of the data set: garg, eigen, none")
+    evaluate.add_argument("--frames", type=Path, metavar="FILE", help="list of images to take")
+    evaluate.add_argument("--limit", type=int, help="take only the first so many samples")
+    evaluate.add_argument("--metrics", help="names, separated by commas")
+    evaluate.add_argument("--pictures", type=int, default=4, help="worst and best ones to show")
+    evaluate.add_argument(
+        "--ignore-camera", action="store_true", help="let the metric model estimate the camera"
+    )
+    evaluate.add_argument(
+        "--dataset-option", action="append", default=[], metavar="NAME=VALUE", help="of its reader"
+    )
+    add_model_options(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+    compare = commands.add_parser("compare", help="two results, with confidence intervals")
+    compare.add_argument("a", metavar="A", help="a folder of evaluate, or FOLDER:METHOD")
+    compare.add_argument("b", metavar="B", help="likewise")
+    compare.add_argument("--output", type=Path, metavar="DIR", help="tables and a picture")
+    compare.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    compare.set_defaults(run=_compare)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from sharpdepth_ros.evaluation.commands import run_evaluate
+    from sharpdepth_ros.evaluation.datasets import parse_option
+
+    if options.predictions is None:
+        announce(options.model, options.metric_model)
+    return run_evaluate(
+        options.dataset,
+        options.root,
+        options.output,
+        model=options.model,
+        metric_model=options.metric_model,
+        generator=options.generator,
+        generator_options=dict(options.generator_option),
+        modes=options.modes.split(","),
+        predictions=options.predictions,
+        prediction_space=options.prediction_space,
+        png_scale=options.png_scale,
+        method=options.method,
+        alignment=options.alignment,
+        crop=options.crop,
+        frames=options.frames,
+        dataset_options=dict(parse_option(text) for text in options.dataset_option),
+        limit=options.limit,
+        metrics=options.metrics and options.metrics.split(","),
+        pictures=options.pictures,
+        intrinsics=not options.ignore_camera,
+        device=options.device,
+        precision=options.precision,
+        compile=options.compile,
+        processing_resolution=options.processing_resolution,
+        lotus_steps=options.lotus_steps,
+        seed=options.seed,
+    )
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from sharpdepth_ros.evaluation.commands import run_compare
+
+    return run_compare(options.a, options.b, options.output, options.seed)

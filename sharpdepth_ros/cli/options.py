@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of every subcommand that builds a pipeline."""
+
+import argparse
+import sys
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Options of everything that builds a pipeline."""
+    parser.add_argument("--model", default="demo", help="the sharpener: a name or a folder")
+    parser.add_argument("--metric-model", default="demo", help="f_D: a name or a folder")
+    parser.add_argument("--generator", help="f_G: a name or a folder; default: the sharpener")
+    parser.add_argument(
+        "--generator-option",
+        action="append",
+        default=[],
+        type=_generator_option,
+        metavar="NAME=NUMBER",
+        help="for Marigold: steps=N, ensemble_size=N",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, tf32, bf16 or fp16")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument(
+        "--processing-resolution", type=int, default=768, help="longest edge; 0: the image's own"
+    )
+    parser.add_argument("--lotus-steps", type=int, default=1, help="denoising steps of f_G")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+
+
+def _generator_option(text: str) -> tuple[str, int]:
+    name, equals, number = text.partition("=")
+    if not (name and equals and number.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER, such as steps=4")
+    return name, int(number)
+
+
+def announce(*models: str) -> None:
+    """Say first that demo models mean nothing, where they are used."""
+    from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
+
+    if "demo" in models:
+        print(DEMO_NOTICE, file=sys.stderr)
