@@ -42,7 +42,16 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     evaluate.add_argument("--metrics", help="names, separated by commas")
     evaluate.add_argument("--pictures", type=int, default=4, help="worst and best ones to show")
     evaluate.add_argument(
-        "--ignore-camera", action="store_true", help="let the metric model estimate the camera"
+        "--no-intrinsics",
+        dest="intrinsics",
+        action="store_false",
+        help="let the metric model estimate the camera",
+    )
+    evaluate.add_argument(
+        "--no-fallback",
+        dest="fallback",
+        action="store_false",
+        help="keep the fit where it is degenerate, as the published code does",
     )
     evaluate.add_argument(
         "--dataset-option", action="append", default=[], metavar="NAME=VALUE", help="of its reader"
@@ -84,7 +93,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         limit=options.limit,
         metrics=options.metrics and options.metrics.split(","),
         pictures=options.pictures,
-        intrinsics=not options.ignore_camera,
+        intrinsics=options.intrinsics,
+        fallback=options.fallback,
         device=options.device,
         precision=options.precision,
         compile=options.compile,

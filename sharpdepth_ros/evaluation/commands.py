@@ -43,6 +43,7 @@ def run_evaluate(
     processing_resolution: int = 768,
     lotus_steps: int = 1,
     seed: int = 0,
+    fallback: bool = True,
 ) -> int:
     """Evaluate a pipeline, or predictions in files, and print the table.
 
@@ -74,6 +75,7 @@ def run_evaluate(
         processing_resolution: longest edge, pixels.
         lotus_steps: of the generator.
         seed: of the noise.
+        fallback: answer with the metric depth where an alignment is degenerate.
     """
     processes = this_process()
     samples = open_dataset(
@@ -89,6 +91,7 @@ def run_evaluate(
         predictor = FilePredictor(
             predictions,
             method or Path(predictions).resolve().name,
+            names=samples.names,
             png_scale=png_scale,
             space=prediction_space,
         )
@@ -107,6 +110,7 @@ def run_evaluate(
             processing_resolution=processing_resolution,
             lotus_steps=lotus_steps,
             seed=seed,
+            fallback=fallback,
             names=names,
         )
     result = evaluate(

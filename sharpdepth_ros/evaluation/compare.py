@@ -16,6 +16,9 @@ from sharpdepth_ros.evaluation.result import Result
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 
+LEAST_SAMPLES = 5
+"""For a verdict: the bootstrap of fewer knows too little of how they spread."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -30,7 +33,7 @@ class Difference:
         low: of the confidence interval of that mean.
         high: of it.
         b_better: share of samples on which B is better, ties half.
-        verdict: "B", "A", or "-" where the interval holds 0.
+        verdict: "B", "A", or "-" where the interval holds 0 or there are fewer than 5 samples.
     """
 
     metric: str
@@ -163,7 +166,7 @@ def _difference(metric: str, a: np.ndarray, b: np.ndarray, seed: int) -> Differe
     low, high = bootstrap_interval(b - a, seed)
     gain = b - a if METRICS[metric].higher_is_better else a - b
     verdict = "-"
-    if low > 0 or high < 0:
+    if len(a) >= LEAST_SAMPLES and (low > 0 or high < 0):
         verdict = "B" if gain.mean() > 0 else "A"
     return Difference(
         metric,

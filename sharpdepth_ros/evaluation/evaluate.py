@@ -100,6 +100,8 @@ def evaluate(
 
     result = Result(dataset.key, dataset.title, settings, _ordered(records, names, predictor))
     if processes.is_main:
+        for row in records.rows():  # what the other processes measured
+            gallery.note(row)
         result.save(output)
         write_report(result, output, gallery)
     return result
@@ -110,5 +112,5 @@ def _ordered(records: Records, names: list[str], predictor: Predictor) -> list:
     order = {name: i for i, name in enumerate(names)}
     rows = {(r["method"], r["sample"]): r for r in records.rows() if r["sample"] in order}
     found = dict.fromkeys(method for method, _ in rows)
-    methods = [m for m in (*predictor.methods, *sorted(set(found) - {*predictor.methods}))]
+    methods = [*predictor.methods, *(m for m in found if m not in predictor.methods)]
     return sorted(rows.values(), key=lambda r: (order[r["sample"]], methods.index(r["method"])))

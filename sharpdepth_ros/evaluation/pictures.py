@@ -2,6 +2,7 @@
 """Pictures of samples, image to error, and the choice of the worst and best of them."""
 
 import hashlib
+from bisect import insort
 from pathlib import Path
 
 import cv2
@@ -38,14 +39,18 @@ class Gallery:
     def __init__(self, folder: Path, count: int, metrics: list[str]):
         self._folder, self.count = folder, count
         self.metric = next((m for m in PREFERRED if m in metrics), metrics[0])
-        self._scores: dict[str, dict[str, float]] = {}
+        self._noted: set[tuple[str, str]] = set()
+        self._ranked: dict[str, list[tuple[float, str]]] = {}
 
     def note(self, row: Row) -> None:
-        """Take a row into account that was measured before."""
-        score = float(row[self.metric])
-        if np.isfinite(score):
-            sign = -1 if METRICS[self.metric].higher_is_better else 1
-            self._scores.setdefault(str(row["method"]), {})[str(row["sample"])] = sign * score
+        """Take a row into account; once, however often it is given."""
+        method, sample, score = str(row["method"]), str(row["sample"]), float(row[self.metric])
+        if (method, sample) in self._noted or not np.isfinite(score):
+            return
+        self._noted.add((method, sample))
+        sign = -1 if METRICS[self.metric].higher_is_better else 1
+        # Best first; equals by name, so that every process agrees.
+        insort(self._ranked.setdefault(method, []), (sign * score, sample))
 
     def offer(self, row: Row, sample: Sample, prediction: np.ndarray) -> None:
         """Draw the sample if it is among the worst or best so far."""
@@ -57,12 +62,13 @@ class Gallery:
 
     def worst(self, method: str) -> list[str]:
         """Names of the worst samples, worst first."""
-        return self._ranked(method)[::-1][: self.count]
+        ranked = self._ranked.get(method, [])
+        return [name for _, name in reversed(ranked[max(len(ranked) - self.count, 0) :])]
 
     def best(self, method: str) -> list[str]:
         """Names of the best samples that are not among the worst, best first."""
-        ranked = self._ranked(method)
-        return ranked[: min(self.count, max(len(ranked) - self.count, 0))]
+        ranked = self._ranked.get(method, [])
+        return [name for _, name in ranked[: min(self.count, max(len(ranked) - self.count, 0))]]
 
     def path(self, method: str, sample: str) -> Path:
         """Of a sample's picture. A hash: names of samples may be longer than a file's may be."""
@@ -75,11 +81,6 @@ class Gallery:
         for path in self._folder.glob("*.png"):
             if path not in keep:
                 path.unlink()
-
-    def _ranked(self, method: str) -> list[str]:
-        """Best first; equals by name, so that every process agrees."""
-        scores = self._scores.get(method, {})
-        return sorted(scores, key=lambda name: (scores[name], name))
 
 
 def draw_sample(sample: Sample, prediction: np.ndarray) -> np.ndarray:

@@ -5,8 +5,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+try:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError(
+        "evaluation draws with matplotlib: pip install 'sharpdepth_ros[eval]'"
+    ) from error
 
 from sharpdepth_ros.evaluation.metrics import METRICS
 from sharpdepth_ros.evaluation.pictures import Gallery

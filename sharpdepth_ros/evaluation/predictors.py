@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where predictions come from: a SharpDepth pipeline in its modes, or files made elsewhere."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +46,8 @@ class PipelinePredictor:
         processing_resolution: longest edge in pixels, 0 for the image's own.
         lotus_steps: of the generator.
         seed: of the noise.
+        fallback: answer with the metric depth where the alignment is degenerate, as on a robot;
+            False takes the fit whatever it is, as the released evaluation does.
         names: what the models are called, for the record.
     """
 
@@ -58,6 +62,7 @@ class PipelinePredictor:
         processing_resolution: int = 768,
         lotus_steps: int = 1,
         seed: int = 0,
+        fallback: bool = True,
         names: dict[str, str] | None = None,
     ):
         if unknown := set(modes) - set(MODES):
@@ -70,31 +75,42 @@ class PipelinePredictor:
             "processing_resolution": processing_resolution,
             "lotus_steps": lotus_steps,
             "seed": seed,
+            "fallback": fallback,
         }
         self.settings = self._options | {"intrinsics": use_intrinsics} | (names or {})
 
     def predict(self, sample: Sample, methods: Sequence[str]) -> dict[str, np.ndarray]:
         """See `Predictor`. The metric depth is a by-product of the other modes."""
         intrinsics = sample.intrinsics if self._use_intrinsics else None
-        answers = {}
-        for mode in sorted(methods, key=MODES.index):
-            if mode == "metric" and answers:
-                answers[mode] = out.metric_depth  # noqa: F821 - of the mode before
+        answers, metric_depth = {}, None
+        for mode in sorted(methods, key=MODES.index):  # "metric" last
+            if mode == "metric" and metric_depth is not None:
+                answers[mode] = metric_depth
                 continue
             out = self._pipeline(sample.rgb, intrinsics, mode=mode, **self._options)
-            answers[mode] = out.depth
+            answers[mode], metric_depth = out.depth, out.metric_depth
         return answers
 
 
 class FilePredictor:
     """Predictions that another program wrote, one file per sample.
 
+    A sample NAME (the image's path below the data set's root, without suffix) is answered by
+    NAME.npy, .png, .exr or .tif, or by pred_NAME or pred_N in the same folder, as SharpDepth's and
+    Marigold's scripts name them (rgb_0001 becomes pred_0001). Folders may be left out where the
+    file names of the data set are unique.
+
     Args:
-        root: holds NAME.npy, .png, .exr or .tif for every sample NAME (the image's path below the
-            data set's root, without suffix), or a file of the image's base name.
+        root: the folder.
         method: what to call it.
+        names: of all samples of the data set, to know which file names are unique; None for no
+            looking without folders.
         png_scale: integers per metre in .png and .tif.
         space: depth in metres, or disparity (which then needs an alignment to be metric).
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        ValueError: the method's name could not be part of a file's.
     """
 
     def __init__(
@@ -102,16 +118,17 @@ class FilePredictor:
         root: str | Path,
         method: str = "prediction",
         *,
+        names: Sequence[str] | None = None,
         png_scale: float = MILLIMETRES,
         space: PredictionSpace = "depth",
     ):
         self.root, self.methods, self.space = Path(root), (method,), space
         self._png_scale = png_scale
-        self.settings = {
-            "predictions": str(root),
-            "png_scale": png_scale,
-            "space": space,
-        }
+        files = Counter(Path(name).name for name in names or ())
+        self._unique = {file for file, count in files.items() if count == 1}
+        self.settings = {"predictions": str(root), "png_scale": png_scale, "space": space}
+        if not re.fullmatch(r"[\w.+-]+", method):
+            raise ValueError(f"method {method!r}: take letters, digits and _ . + - for its name")
         if not self.root.is_dir():
             raise FileNotFoundError(f"{self.root} is not a folder with predictions")
 
@@ -122,14 +139,12 @@ class FilePredictor:
             MissingData: there is no file for the sample.
             ValueError: the file's size is not the sample's.
         """
-        names = dict.fromkeys([sample.name, Path(sample.name).name])
-        candidates = [self.root / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
-        path = next((path for path in candidates if path.is_file()), None)
+        path = next((path for path in self._candidates(sample.name) if path.is_file()), None)
         if path is None:
             raise MissingData(
                 f"no prediction for {sample.name}: {self.root / sample.name}{'|'.join(SUFFIXES)} "
-                "is missing. Name predictions like the data set's images, with their folders or "
-                "without"
+                "is missing. Name predictions like the data set's images, with their folders, or "
+                "without where no two images share a name"
             )
         depth = read_depth(path, self._png_scale)
         if depth.shape != sample.depth.shape:
@@ -138,3 +153,13 @@ class FilePredictor:
                 "width); resize predictions to the images"
             )
         return {self.methods[0]: depth}
+
+    def _candidates(self, name: str) -> Iterator[Path]:
+        """Files that could be the sample's, the surest first."""
+        folder, file = Path(name).parent, Path(name).name
+        folders = [folder] + ([Path()] if file in self._unique else [])
+        published = [f"pred_{file}", f"pred_{file.partition('_')[2] or file}"]
+        for place in folders:
+            for stem in (file, *published):
+                for suffix in SUFFIXES:
+                    yield self.root / place / f"{stem}{suffix}"

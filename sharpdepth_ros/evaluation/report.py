@@ -74,4 +74,4 @@ def _best(means: list[float], metric: str) -> float:
 
 
 def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4g}"
+    return "-" if math.isnan(value) else f"{value:.5g}"

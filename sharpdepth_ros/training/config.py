@@ -25,7 +25,7 @@ class DataConfig:
         intrinsics: camera of all images of "images", as `sharpdepth image --intrinsics` takes it;
             None where it is unknown. Frames and scenes bring their own.
         frames: how many, for "scenes"; for the others a limit, None for all.
-        in_memory: keep decoded images.
+        in_memory: keep decoded images; every worker keeps its own.
         workers: loader processes.
     """
 

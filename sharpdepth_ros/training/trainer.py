@@ -100,7 +100,7 @@ class Trainer:
             disable=not accelerator.is_local_main_process,
             mininterval=0.5 if sys.stderr.isatty() else 30,
         )
-        with bar:
+        try:
             while progress(config.optimizer, self.step, self.seconds) < 1:
                 logs = self._update(batches)
                 self.step += 1
@@ -110,9 +110,11 @@ class Trainer:
                     self._log(logs, bar)
                 if self.step % config.run.checkpoint_every == 0:
                     self._save()
-        if self._last_saved != self.step:
-            self._save()
-        self._report()
+            if self._last_saved != self.step:
+                self._save()
+        finally:
+            bar.close()
+            self._report_unreadable()
         accelerator.end_training()
         return checkpoints_of(self.output)[-1]
 
@@ -236,6 +238,8 @@ class Trainer:
         progressed = json.loads((state / "progress.json").read_text())
         self.step, self.seconds = progressed["step"], progressed["seconds"]
         self._last_saved = self.step
+        if self.accelerator.is_main_process:
+            self._forget_log_after(self.step)
 
     def _log(self, logs: dict[str, torch.Tensor], bar: tqdm) -> None:
         values = {name: float(value) for name, value in logs.items()}
@@ -245,6 +249,15 @@ class Trainer:
             line = {"step": self.step, "seconds": round(self.seconds, 1), **values}
             with (self.output / "log.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
+
+    def _forget_log_after(self, step: int) -> None:
+        """Drop the lines of updates that are done again, and the one that a kill cut short."""
+        file = self.output / "log.jsonl"
+        if not file.is_file():
+            return
+        lines = [line for line in file.read_text().splitlines() if line.endswith("}")]
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        file.write_text("".join(f"{line}\n" for line in kept))
 
     def _announce(self) -> None:
         config, accelerator = self.config, self.accelerator
@@ -257,7 +270,7 @@ class Trainer:
             f"results in {self.output}"
         )
 
-    def _report(self) -> None:
+    def _report_unreadable(self) -> None:
         """List the images that could not be read, this process' and those of the others."""
         if not self.unreadable:
             return

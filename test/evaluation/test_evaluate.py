@@ -123,7 +123,7 @@ def test_processes_share_the_samples_and_the_result_is_the_same(dataset, tmp_pat
     assert result.rows == whole.rows
 
 
-def test_launched_processes_share_the_samples(folder, tmp_path):
+def test_launched_processes_share_the_samples(folder, dataset, tmp_path, make_predictor):
     """As torchrun and `accelerate launch` start them: by the environment."""
     script = tmp_path / "run.py"
     script.write_text(
@@ -133,7 +133,7 @@ def test_launched_processes_share_the_samples(folder, tmp_path):
         "from sharpdepth_ros.evaluation.datasets import open_dataset\n"
         "from sharpdepth_ros.evaluation.evaluate import evaluate\n"
         f"dataset = open_dataset('folder', {str(folder)!r})\n"
-        "result = evaluate(dataset, SyntheticPredictor(), sys.argv[1], pictures=0)\n"
+        "result = evaluate(dataset, SyntheticPredictor(), sys.argv[1], pictures=1)\n"
         "assert len(result.rows) == 12\n"
     )
     out = tmp_path / "out"
@@ -158,7 +158,10 @@ def test_launched_processes_share_the_samples(folder, tmp_path):
         assert process.returncode == 0, errors
     parts = {path.name: len(read_rows(path)) for path in (out / "parts").iterdir()}
     assert parts == {"0.csv": 6, "1.csv": 6}
-    assert len(read_rows(out / "samples.csv")) == 12
+    whole = run(dataset, make_predictor(), tmp_path / "whole", pictures=1)
+    assert Result.load(out).rows == whole.rows
+    names = {path.name for path in (out / "pictures").iterdir()}
+    assert names == {path.name for path in (tmp_path / "whole" / "pictures").iterdir()}
 
 
 def free_port() -> int:

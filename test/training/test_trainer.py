@@ -150,6 +150,29 @@ def test_a_full_disk_leaves_the_last_checkpoint_loadable(stack, tmp_path, monkey
     assert checkpoints_of(output)[-1].name == "checkpoint-000002"
 
 
+def test_a_run_that_was_killed_after_its_checkpoint_does_those_steps_again(
+    stack, tmp_path, monkeypatch
+):
+    loss = LotusStage.loss
+    calls = []
+
+    def killed(self, batch):
+        calls.append(batch)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return loss(self, batch)
+
+    output = tmp_path / "run"
+    options = stack.arguments("lotus", output, "optimizer.steps=4", "run.checkpoint_every=2")
+    with monkeypatch.context() as patch:
+        patch.setattr(LotusStage, "loss", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train("lotus", None, options)
+    assert [line["step"] for line in log_of(output)] == [1, 2, 3]
+    assert train("lotus", None, [*options, "run.resume=true"]) == 0
+    assert [line["step"] for line in log_of(output)] == [1, 2, 3, 4]
+
+
 def test_what_a_killed_run_had_half_written_is_not_a_checkpoint(tmp_path):
     (tmp_path / ".checkpoint-000007.partial").mkdir()
     assert checkpoints_of(tmp_path) == []
