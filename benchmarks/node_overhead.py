@@ -12,7 +12,6 @@ are not in the total.
 import argparse
 import contextlib
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 import rclpy
 import torch
+from machine import describe
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -52,19 +52,6 @@ def median_milliseconds(function: Callable[[], object], repeats: int) -> float:
         function()
         times.append((time.perf_counter() - begun) * 1e3)
     return statistics.median(times[2:])
-
-
-def machine() -> str:
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return (
-        f"{names[0] if names else platform.machine()}, one of {os.cpu_count()} cores; Python "
-        f"{platform.python_version()}, numpy {np.__version__}, torch {torch.__version__}, OpenCV "
-        f"{cv2.__version__}; RMW {rclpy.get_rmw_implementation_identifier()}"
-    )
 
 
 def stages(width: int, height: int, node: Node) -> list[tuple[str, Callable[[], object], bool]]:
@@ -207,7 +194,10 @@ def main() -> None:
         while not all(node.count_subscribers(name) for name in TOPICS):
             time.sleep(0.05)
     try:
-        print(f"{options.width}x{options.height}, median of {options.repeats}; {machine()}")
+        print(
+            f"{options.width}x{options.height}, median of {options.repeats}; {describe()}; OpenCV "
+            f"{cv2.__version__}; RMW {rclpy.get_rmw_implementation_identifier()}"
+        )
         listener = "one subscriber in another process" if other else "nobody subscribed"
         print(f"publishing with {listener}\n\n| stage | ms |\n| --- | ---: |")
         total = 0.0

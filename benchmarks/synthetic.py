@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
-import platform
 import statistics
 import time
 
-import numpy as np
+from machine import describe
 
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.synthetic import KINDS, camera_path, make_scene, render
@@ -62,9 +60,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     kinds = [kind for kind in KINDS if kind != "random"]
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-          f"Python {platform.python_version()}, numpy {np.__version__}")  # fmt: skip
-    print(f"load average {os.getloadavg()[0]:.1f} at the start\n")
+    print(f"{describe()}\n")
     header = "| kind | " + " | ".join(f"{w}x{h}" for w, h in SIZES) + " |"
     rule = "| --- " * (len(SIZES) + 1) + "|"
 
