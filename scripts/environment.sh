@@ -50,9 +50,13 @@ install_package() {
         return 0
     fi
     say "installing into $VENV (a few minutes the first time)"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "$TORCH"
+    local requirements=("$TORCH")
+    # A ROS release's messages are built for the NumPy that the system has.
+    if [ -n "${ROS_DISTRO:-}" ] && [[ "$("$PYTHON" -c 'import numpy; print(numpy.__version__)')" == 1.* ]]; then
+        requirements+=("numpy<2")
+    fi
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --editable "$ROOT${extras:+[$extras]}"
+        "${requirements[@]}" --editable "$ROOT${extras:+[$extras]}"
     printf '%s' "$want" >"$mark"
 }
 
