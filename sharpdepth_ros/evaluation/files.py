@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-MILLIMETRES = 1000.0
+from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image
+
 SUFFIXES = (".npy", ".png", ".exr", ".tif", ".tiff")
 """What `read_depth` reads."""
 
@@ -44,11 +45,7 @@ def read_depth(path: Path, png_scale: float = MILLIMETRES) -> np.ndarray:
 
 def read_image(path: Path) -> np.ndarray:
     """An image file as it is: [H, W] or [H, W, C], 8 or 16 bits or float."""
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None:
-        raise ValueError(f"{path} is not an image that can be read ({data.size} bytes)")
-    return image
+    return decode_image(path, cv2.IMREAD_UNCHANGED)
 
 
 def read_mask(path: Path) -> np.ndarray:

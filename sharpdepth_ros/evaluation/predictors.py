@@ -11,7 +11,8 @@ import numpy as np
 
 from sharpdepth_ros.evaluation.alignment import PredictionSpace
 from sharpdepth_ros.evaluation.datasets.base import MissingData, Sample
-from sharpdepth_ros.evaluation.files import MILLIMETRES, SUFFIXES, read_depth
+from sharpdepth_ros.evaluation.files import SUFFIXES, read_depth
+from sharpdepth_ros.export.depth_files import MILLIMETRES
 
 if TYPE_CHECKING:  # the networks take seconds to import, and files need none
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline

@@ -17,12 +17,21 @@ def read_rgb(path: Path) -> np.ndarray:
     Raises:
         ValueError: the file is not an image that OpenCV reads.
     """
+    return cv2.cvtColor(decode_image(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def decode_image(path: Path, flags: int) -> np.ndarray:
+    """An image file as OpenCV decodes it with the given cv2.IMREAD_ flags.
+
+    Raises:
+        ValueError: the file is not an image that OpenCV reads.
+    """
     # Decoded from memory: cv2.imread prints a warning of its own and hides why a file is missing.
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    image = cv2.imdecode(data, flags) if data.size else None
     if image is None:
         raise ValueError(f"{path} is not an image that can be read ({data.size} bytes)")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
 
 
 def write_rgb(path: Path, image: np.ndarray) -> None:

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, MissingData, Sample
-from sharpdepth_ros.evaluation.files import MILLIMETRES, SUFFIXES, read_depth, read_mask
+from sharpdepth_ros.evaluation.files import SUFFIXES, read_depth, read_mask
+from sharpdepth_ros.export.depth_files import MILLIMETRES
 from sharpdepth_ros.recordings.images import SUFFIXES as IMAGE_SUFFIXES
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 
