@@ -20,7 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for part in (image, demo, machine, training, evaluation):
         part.add_commands(commands)
-    options = parser.parse_args(arguments)
+    options, more = parser.parse_known_args(arguments)
+    # argparse gives positional arguments that follow an option to nobody.
+    if hasattr(options, "overrides") and not any(word.startswith("-") for word in more):
+        options.overrides += more
+    elif more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     try:
         return options.run(options)
     except (ValueError, FileNotFoundError) as error:

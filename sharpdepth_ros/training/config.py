@@ -21,6 +21,8 @@ class DataConfig:
         width, height: pixels that the networks see; multiples of the VAE's stride.
         native_crop: take a random width x height window of the image at its own size, instead of
             scaling the image to cover width x height.
+        scale: with native_crop, scale the image by this before the window is taken: a network
+            that will see smaller images learns from windows of smaller images.
         flip: mirror half of the images.
         intrinsics: camera of all images of "images", as `sharpdepth image --intrinsics` takes it;
             None where it is unknown. Frames and scenes bring their own.
@@ -34,6 +36,7 @@ class DataConfig:
     width: int = 768
     height: int = 576
     native_crop: bool = False
+    scale: float = 1.0
     flip: bool = True
     intrinsics: str | None = None
     frames: int | None = None
@@ -218,7 +221,14 @@ def _check(config: TrainingConfig) -> None:
             value = getattr(getattr(config, section), name)
             if value is not None and value < limit:
                 raise ValueError(f"{section}.{name} is {value}; give {limit} or more")
-    for name in ("learning_rate", "clip", "minutes"):
-        value = getattr(config.optimizer, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"optimizer.{name} is {value}; give a positive number")
+    positive = {"data": ("scale",), "optimizer": ("learning_rate", "clip", "minutes")}
+    for section, names in positive.items():
+        for name in names:
+            value = getattr(getattr(config, section), name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{section}.{name} is {value}; give a positive number")
+    if config.data.scale != 1 and not config.data.native_crop:
+        raise ValueError(
+            f"data.scale is {config.data.scale} without data.native_crop: the image is scaled to "
+            "cover data.width x data.height; leave data.scale out"
+        )

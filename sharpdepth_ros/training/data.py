@@ -29,7 +29,7 @@ class Batch:
         rgb: uint8 [B, 3, h, w].
         flip: bool [B], which images to mirror.
         names: of the images.
-        keys: of the images at this size, for caches: they change when the file changes.
+        keys: of the images at this size and window, for caches: they change when the file does.
         intrinsics: float32 [B, 3, 3] pixels, or None.
         depth: float32 [B, 1, h, w] metres, inf is sky; None without labels.
         unreadable: images that were met and skipped, and why.
@@ -97,10 +97,13 @@ class _Frames(Dataset):
             if self._config.in_memory:
                 self._kept[index] = sample
             rng = np.random.default_rng([self._seed, key.draw])
+            name = self._key(index)
             if self._config.native_crop:
-                sample = self._crop(*sample, rng)
+                x, y = self._corner(sample[0], rng)
+                sample = window(*sample, x, y, self._config.width, self._config.height)
+                name = f"{name} {x},{y}"
             flip = self._config.flip and rng.random() < 0.5
-            return (*sample, flip, self._name(index), self._key(index), unreadable)
+            return (*sample, flip, self._name(index), name, unreadable)
         raise ValueError(
             f"{len(unreadable)} images in a row cannot be read, the first is "
             f"{next(iter(unreadable))}: {next(iter(unreadable.values()))}"
@@ -112,18 +115,20 @@ class _Frames(Dataset):
         height, width = rgb.shape[:2]
         if not config.native_crop:
             return fit_to(rgb, depth, camera, config.width, config.height)
+        width, height = round(width * config.scale), round(height * config.scale)
         if width < config.width or height < config.height:
             raise ValueError(
                 f"{width} x {height} pixels: smaller than the window of "
                 f"{config.width} x {config.height}"
             )
-        return rgb, depth, camera
+        return fit_to(rgb, depth, camera, width, height)
 
-    def _crop(self, rgb, depth, camera, rng: np.random.Generator) -> tuple:
+    def _corner(self, rgb: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+        """Column and row at which a random window begins."""
         width, height = self._config.width, self._config.height
         x = int(rng.integers(rgb.shape[1] - width + 1))
         y = int(rng.integers(rgb.shape[0] - height + 1))
-        return window(rgb, depth, camera, x, y, width, height)
+        return x, y
 
     def _key(self, index: int) -> str:
         return self._name(index)

@@ -39,6 +39,8 @@ def test_overrides_come_after_the_file_and_take_its_types(tmp_path):
         ("optimizer.steps=2.5", "whole number"),
         ("optimizer.precision=fp8", "fp8"),
         ("run.resume=1", "true or false"),
+        ("data.scale=0", "data.scale is 0.0"),
+        ("data.scale=0.5", "without data.native_crop"),
         ("steps=3", "section.key=value"),
         ("optimizer.steps", "section.key=value"),
     ],

@@ -94,6 +94,25 @@ def test_a_crop_at_native_size_keeps_the_focal_length(frames):
     assert crop.intrinsics[0, 0, 0] == full.intrinsics[0, 0, 0]
 
 
+def test_a_scaled_window_is_of_the_scaled_image(frames):
+    scaled = DataConfig(
+        source="frames", path=str(frames), width=32, height=24, native_crop=True, scale=0.5
+    )
+    whole = DataConfig(source="frames", path=str(frames), width=32, height=24)
+    window, full = (collate([open_data(c, seed=0)[SampleKey(0, 0)]]) for c in (scaled, whole))
+    torch.testing.assert_close(window.rgb, full.rgb)  # half of 64 x 48 is the whole window
+    torch.testing.assert_close(window.intrinsics, full.intrinsics)
+
+
+def test_windows_of_one_image_have_keys_of_their_own(frames):
+    config = DataConfig(source="frames", path=str(frames), width=16, height=16, native_crop=True)
+    data = open_data(config, seed=0)
+    batch = collate([data[SampleKey(0, draw)] for draw in (0, 1, 0)])
+    assert batch.keys[0] != batch.keys[1]
+    assert batch.keys[0] == batch.keys[2]
+    assert len(set(batch.names)) == 1
+
+
 def test_mirroring_turns_image_depth_and_camera_together(frames):
     config = DataConfig(source="frames", path=str(frames), width=32, height=24)
     batch = collate([open_data(config, seed=0)[SampleKey(0, 0)]])

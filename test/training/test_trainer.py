@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from sharpdepth_ros import SharpDepthPipeline, load_metric_model
+from sharpdepth_ros.cli import main
 from sharpdepth_ros.training import train
 from sharpdepth_ros.training.checkpoints import (
     CheckpointNotWritten,
@@ -105,6 +106,34 @@ def test_the_metric_model_runs_once_per_image_when_its_maps_are_kept(stack, tmp_
     assert train("sharpen", None, stack.arguments("sharpen", tmp_path / "run", *more)) == 0
     assert len(seen) == 4  # the images of the folder, in two epochs
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 4
+
+
+def test_the_vae_runs_once_per_image_and_mirror_when_latents_are_kept(stack, tmp_path, monkeypatch):
+    encoded = []
+    encode = LotusStage._encode
+    monkeypatch.setattr(
+        LotusStage, "_encode", lambda self, batch: encoded.append(batch) or encode(self, batch)
+    )
+    more = ["optimizer.steps=24", "optimizer.batch_size=1"]
+    losses = {}
+    for kept in ("false", "true"):
+        encoded.clear()
+        arguments = stack.arguments("lotus", tmp_path / kept, *more, f"stage.keep_latents={kept}")
+        assert train("lotus", None, arguments) == 0
+        losses[kept] = [line["loss"] for line in log_of(tmp_path / kept)]
+        assert len(encoded) == 24 if kept == "false" else len(encoded) <= 8  # 4 images, mirrored
+    assert losses["true"] == pytest.approx(losses["false"], rel=0.02)
+
+
+def test_overrides_may_follow_the_configuration_file(stack, tmp_path, capsys):
+    file = tmp_path / "vae.yaml"
+    file.write_text("optimizer:\n  steps: 7\n")
+    overrides = stack.arguments("vae", tmp_path / "run", "optimizer.steps=1")
+    assert main(["train", "vae", "--config", str(file), *overrides]) == 0
+    assert len(log_of(tmp_path / "run")) == 1
+    with pytest.raises(SystemExit):
+        main(["train", "vae", "--config", str(file), "--unknown", *overrides])
+    assert "unrecognized arguments: --unknown" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_saves_the_batch(

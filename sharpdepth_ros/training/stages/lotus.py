@@ -30,6 +30,8 @@ class LotusOptions:
         channels, attention, layers: of the new UNet, per level.
         init: folder of a Lotus to go on from, instead of `vae`.
         max_depth: metres; what is farther, and the sky, counts as this far.
+        keep_latents: keep each image's latents in memory, half precision, so that the VAE runs
+            once per image and its mirror: 2 C bytes for each of an image's latent cells and maps.
     """
 
     vae: str | None = None
@@ -38,6 +40,7 @@ class LotusOptions:
     layers: int = 1
     init: str | None = None
     max_depth: float = 15.0
+    keep_latents: bool = False
 
 
 class LotusStage:
@@ -50,6 +53,9 @@ class LotusStage:
         if (options.vae is None) == (options.init is None):
             raise ValueError("give either stage.vae, for a new Lotus, or stage.init")
         self._max_depth = options.max_depth
+        self._kept: dict[tuple[str, bool], tuple[torch.Tensor, ...]] | None = None
+        if options.keep_latents:
+            self._kept = {}
         self._small = None
         if options.init is not None:
             self._base = find_checkpoint(options.init, "generator")
@@ -69,18 +75,32 @@ class LotusStage:
         self._model.unet = network
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        target, image_latent, told = self._latents(batch)
+        predicted = self._model.predict(image_latent, torch.randn_like(target)).float()
+        error = F.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))
+        return (error * told).sum() / told.sum().clamp_min(1), {}
+
+    @torch.no_grad()
+    def _latents(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Of the true depth and of the image, [B, C, h, w], and which depth maps tell, [B]."""
+        if self._kept is None:
+            return self._encode(batch)
+        keys = list(zip(batch.keys, batch.flip.tolist(), strict=True))
+        if any(key not in self._kept for key in keys):
+            made = [part.half().cpu() for part in self._encode(batch)]
+            self._kept.update(zip(keys, zip(*made, strict=True), strict=True))
+        parts = zip(*(self._kept[key] for key in keys), strict=True)
+        return tuple(torch.stack(part).to(batch.rgb.device).float() for part in parts)
+
+    def _encode(self, batch: Batch) -> tuple[torch.Tensor, ...]:
         batch = batch.mirrored()
         depth = batch.depth.clamp(max=self._max_depth)
         extent = DepthRange.of(depth)
-        with torch.no_grad():
-            images = batch.rgb.float() / 127.5 - 1
-            pair = torch.cat([extent.normalise(depth).expand(-1, 3, -1, -1), images])
-            target, image_latent = self._model.encode(pair).float().chunk(2)
-        predicted = self._model.predict(image_latent, torch.randn_like(target)).float()
-        error = F.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))
+        images = batch.rgb.float() / 127.5 - 1
+        pair = torch.cat([extent.normalise(depth).expand(-1, 3, -1, -1), images])
+        target, image_latent = self._model.encode(pair).float().chunk(2)
         # The normalised form of a flat wall is its noise.
-        told = (~extent.flat).float()
-        return (error * told).sum() / told.sum().clamp_min(1), {}
+        return target, image_latent, (~extent.flat).float()
 
     def updated(self) -> None:
         pass
