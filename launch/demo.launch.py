@@ -22,6 +22,7 @@ CAMERA_ARGUMENTS = {
     "width": ("320", int, "Width of the synthetic camera in pixels."),
     "height": ("240", int, "Height of the synthetic camera in pixels."),
     "rate": ("10.0", float, "Images per second."),
+    "scene": ("room", str, "Synthetic scenes: room, corridor, street, shapes or random."),
 }
 
 

@@ -19,6 +19,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     demo.add_argument(
         "--images", type=Path, help="publish this folder instead of the synthetic camera"
     )
+    demo.add_argument(
+        "--scene",
+        default="room",
+        choices=("room", "corridor", "street", "shapes", "random"),
+        help="what the synthetic camera sees; the demo models were trained in rooms",
+    )
     demo.add_argument("--width", type=int, default=320, help="of the camera, pixels")
     demo.add_argument("--height", type=int, default=240, help="of the camera, pixels")
     demo.add_argument("--rate", type=float, default=10.0, help="of the camera, frames per second")
@@ -40,6 +46,7 @@ def _demo(options: argparse.Namespace) -> int:
         frames=options.frames,
         output=options.output,
         images=options.images,
+        scene=options.scene,
         size=(options.width, options.height),
         rate=options.rate,
         timeout=options.timeout,

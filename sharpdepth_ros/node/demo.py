@@ -12,8 +12,10 @@ import sys
 import tempfile
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image, PointCloud2
 
-from sharpdepth_ros.export.colormap import colorize_depth
+from sharpdepth_ros.evaluation.metrics import abs_relative_difference, delta1_acc
+from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES, colorize_depth
 from sharpdepth_ros.export.depth_files import write_depth_png, write_rgb
+from sharpdepth_ros.node import topics as names
 from sharpdepth_ros.node.images import image_to_rgb
 from sharpdepth_ros.node.point_cloud import read_points
 from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
@@ -45,6 +49,8 @@ class DemoFrame:
         completed: seconds on the monotonic clock.
         rgb: uint8 [H, W, 3].
         depth: float32 [H, W] metres.
+        metric_depth: the same, of the metric model alone.
+        ground_truth: the same, exact; None for images of a folder.
         points: valid points of the cloud.
     """
 
@@ -53,6 +59,8 @@ class DemoFrame:
     completed: float
     rgb: np.ndarray
     depth: np.ndarray
+    metric_depth: np.ndarray
+    ground_truth: np.ndarray | None
     points: int
 
 
@@ -60,6 +68,7 @@ def run_demo(
     frames: int,
     output: Path,
     images: Path | None,
+    scene: str,
     size: tuple[int, int],
     rate: float,
     timeout: float,
@@ -70,6 +79,7 @@ def run_demo(
         frames: depth images to wait for.
         output: folder for the picture and the last depth image.
         images: folder to publish instead of synthetic scenes.
+        scene: kind of synthetic scenes.
         size: (width, height) of the synthetic camera in pixels.
         rate: of the camera, frames per second.
         timeout: seconds for all of it.
@@ -78,7 +88,7 @@ def run_demo(
         raise ValueError(f"--frames is {frames}; give 1 or more")
     print(DEMO_NOTICE, flush=True)
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.choice(DEMO_DOMAINS)))
-    source = {"width": size[0], "height": size[1]}
+    source = {"width": size[0], "height": size[1], "scene": scene}
     if images is not None:
         source = {"images": str(images.resolve())}
     deadline = time.monotonic() + timeout
@@ -86,7 +96,7 @@ def run_demo(
         camera = stack.enter_context(_process("demo_camera", rate=float(rate), **source))
         node = stack.enter_context(_process("main", processing_resolution=max(size)))
         try:
-            seen = _watch(frames, deadline, [camera, node])
+            seen = _watch(frames, deadline, [camera, node], known=images is None)
         except ChildEnded as error:
             print(f"sharpdepth: {error}", file=sys.stderr)
             return 1
@@ -94,51 +104,64 @@ def run_demo(
         print(f"{len(seen)} of {frames} frames came within {timeout:.0f} s", file=sys.stderr)
         return 1
     _report(seen)
+    _report_accuracy(seen)
     _write_picture(seen[-1], output)
     return 0
 
 
 class _Viewer(Node):
-    """Subscribes to what a user subscribes to and keeps the times."""
+    """Subscribes to what a user subscribes to and keeps the times.
 
-    def __init__(self) -> None:
+    Args:
+        known: whether the camera publishes the true depth.
+    """
+
+    def __init__(self, known: bool) -> None:
         super().__init__("sharpdepth_demo")
         self.frames: list[DemoFrame] = []
-        # By stamp: the image, the depth image and the cloud of a frame, the last two with latency.
-        self._images: OrderedDict[int, Image] = OrderedDict()
-        self._depths: OrderedDict[int, tuple[float, Image]] = OrderedDict()
-        self._clouds: OrderedDict[int, tuple[float, PointCloud2]] = OrderedDict()
         newest = QoSProfile(depth=5)
-        self.create_subscription(Image, "image", self._on_image, qos_profile_sensor_data)
-        self.create_subscription(PointCloud2, "points", self._on_cloud, newest)
-        self.create_subscription(Image, "depth/image_rect", self._on_depth, newest)
+        topics = {
+            names.IMAGE: (Image, qos_profile_sensor_data),
+            names.POINTS: (PointCloud2, newest),
+            names.DEPTH: (Image, newest),
+            names.METRIC: (Image, newest),
+        }
+        if known:
+            topics[names.GROUND_TRUTH] = (Image, qos_profile_sensor_data)
+        # Per topic and by stamp: the message and its latency.
+        self._seen: dict[str, OrderedDict[int, tuple]] = {name: OrderedDict() for name in topics}
+        for name, (kind, qos) in topics.items():
+            self.create_subscription(kind, name, partial(self._on_message, name), qos)
 
-    def _on_image(self, message: Image) -> None:
-        _remember(self._images, _stamp(message), message)
+    def _on_message(self, topic: str, message: Image | PointCloud2) -> None:
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        latency = (self.get_clock().now().nanoseconds - stamp) * 1e-6
+        kept = self._seen[topic]
+        kept[stamp] = message, latency
+        while len(kept) > KEPT_MESSAGES:
+            kept.popitem(last=False)
+        # A frame from before this viewer is never complete.
+        if all(stamp in messages for messages in self._seen.values()):
+            self._take({name: messages[stamp] for name, messages in self._seen.items()})
 
-    def _on_cloud(self, message: PointCloud2) -> None:
-        _remember(self._clouds, _stamp(message), (self._latency(message), message))
-        self._complete(_stamp(message))
-
-    def _on_depth(self, message: Image) -> None:
-        _remember(self._depths, _stamp(message), (self._latency(message), message))
-        self._complete(_stamp(message))
-
-    def _latency(self, message: Image | PointCloud2) -> float:
-        return (self.get_clock().now().nanoseconds - _stamp(message)) * 1e-6
-
-    def _complete(self, stamp: int) -> None:
-        """Take the frame up if all of it has come; a frame from before this viewer never will."""
-        if not all(stamp in kept for kept in (self._images, self._depths, self._clouds)):
-            return
-        (depth_latency, depth), (cloud_latency, cloud) = self._depths[stamp], self._clouds[stamp]
-        metres = np.frombuffer(depth.data, np.float32).reshape(depth.height, depth.width)
+    def _take(self, messages: dict[str, tuple]) -> None:
+        """Keep a frame of which all messages have come, and say so."""
+        (cloud, cloud_latency), (_, depth_latency) = (
+            messages[name] for name in (names.POINTS, names.DEPTH)
+        )
+        metres = {
+            name: np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
+            for name, (message, _) in messages.items()
+            if name not in (names.IMAGE, names.POINTS)
+        }
         frame = DemoFrame(
             depth_latency,
             cloud_latency,
             time.monotonic(),
-            image_to_rgb(self._images[stamp]),
-            metres,
+            image_to_rgb(messages[names.IMAGE][0]),
+            metres[names.DEPTH],
+            metres[names.METRIC],
+            metres.get(names.GROUND_TRUTH),
             len(read_points(cloud, ["x", "y", "z"], skip_nans=True)),
         )
         self.frames.append(frame)
@@ -149,22 +172,11 @@ class _Viewer(Node):
         )
 
 
-def _stamp(message: Image | PointCloud2) -> int:
-    """The header's stamp in nanoseconds."""
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-
-
-def _remember(kept: OrderedDict, stamp: int, value: object) -> None:
-    kept[stamp] = value
-    while len(kept) > KEPT_MESSAGES:
-        kept.popitem(last=False)
-
-
-def _watch(frames: int, deadline: float, processes: list[_Child]) -> list[DemoFrame]:
+def _watch(frames: int, deadline: float, processes: list[_Child], known: bool) -> list[DemoFrame]:
     """Spin until the frames are there, the time is over, or a process has ended."""
     rclpy.init()
     try:
-        viewer = _Viewer()
+        viewer = _Viewer(known)
         while len(viewer.frames) < frames and time.monotonic() < deadline:
             rclpy.spin_once(viewer, timeout_sec=0.2)
             for process in processes:
@@ -228,9 +240,39 @@ def _report(seen: list[DemoFrame]) -> None:
         print(f"{rate:.1f} frames per second")
 
 
+def _report_accuracy(seen: list[DemoFrame]) -> None:
+    """Depth against the synthetic camera's own, where it has one."""
+    pairs = [frame for frame in seen if frame.ground_truth is not None]
+    if not pairs:
+        return
+
+    def line(name: str, depth_of: Callable[[DemoFrame], np.ndarray]) -> str:
+        values = [
+            (
+                abs_relative_difference(depth_of(frame), frame.ground_truth),
+                delta1_acc(depth_of(frame), frame.ground_truth),
+            )
+            for frame in pairs
+        ]
+        error, within = np.mean(values, axis=0)
+        return f"{name}: mean relative error {error:.3f}, within 25 % {within:.3f}"
+
+    print("against the exact depth of the synthetic scenes:")
+    print("  " + line("metric model alone", lambda frame: frame.metric_depth))
+    print("  " + line("SharpDepth", lambda frame: frame.depth))
+
+
 def _write_picture(frame: DemoFrame, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     picture = output / "frame.png"
-    write_rgb(picture, np.concatenate([frame.rgb, colorize_depth(frame.depth)], axis=1))
+    maps = {"metric model alone": frame.metric_depth, "SharpDepth": frame.depth}
+    if frame.ground_truth is not None:
+        maps["exact"] = frame.ground_truth
+    near, far = np.nanquantile(list(maps.values())[-1], NEAR_FAR_QUANTILES)
+    panels = [frame.rgb, *(colorize_depth(depth, near, far) for depth in maps.values())]
+    write_rgb(picture, np.concatenate(panels, axis=1))
     write_depth_png(output / "depth.png", frame.depth)
-    print(f"wrote {picture} (image beside its depth) and {output / 'depth.png'} (millimetres)")
+    print(
+        f"wrote {picture} (image, {', '.join(maps)}) and {output / 'depth.png'} (millimetres of "
+        "SharpDepth)"
+    )

@@ -20,6 +20,7 @@ from sharpdepth_ros.export.depth_files import read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.node.camera_info import depth_camera_info
 from sharpdepth_ros.node.images import ImageWriter
+from sharpdepth_ros.node.topics import GROUND_TRUTH
 from sharpdepth_ros.recordings.images import find_images
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 from sharpdepth_ros.synthetic import SyntheticCamera
@@ -27,13 +28,19 @@ from sharpdepth_ros.synthetic import SyntheticCamera
 UNKNOWN_CAMERA_FOV = 60.0
 """Degrees across an image of a folder for which no intrinsics are given."""
 
+Captured = tuple[np.ndarray, CameraModel, np.ndarray | None]
+"""uint8 [H, W, 3], its camera, and float32 [H, W] metres (inf is sky) where they are known."""
+
 
 class DemoCamera(Node):
     """Publishes `image` (rgb8) and `camera_info` with equal stamps at a steady rate.
 
-    Parameters: `width` and `height` in pixels and `seed` of the synthetic camera; `images`, a
-    folder to publish in a loop instead; `intrinsics` of that folder ("fx,fy,cx,cy" or a file);
-    `rate` in frames per second; `frame_id`.
+    The synthetic camera knows the depth: `depth/ground_truth` (32FC1 metres, NaN is sky) is
+    published while somebody listens.
+
+    Parameters: `width` and `height` in pixels, `seed` and `scene` (room, corridor, street, shapes
+    or random) of the synthetic camera; `images`, a folder to publish in a loop instead;
+    `intrinsics` of that folder ("fx,fy,cx,cy" or a file); `rate` in frames per second; `frame_id`.
     """
 
     def __init__(self) -> None:
@@ -45,34 +52,40 @@ class DemoCamera(Node):
         size = parameter("width", 320), parameter("height", 240)
         folder, intrinsics = parameter("images", ""), parameter("intrinsics", "")
         rate, seed = parameter("rate", 10.0), parameter("seed", 0)
+        # The demo models were trained in rooms.
+        scene = parameter("scene", "room")
         self._frame_id = parameter("frame_id", "camera_optical_frame")
         if rate <= 0:
             raise ValueError(f"rate is {rate}; give frames per second above 0")
         if folder:
             self._frames = folder_frames(Path(folder), intrinsics)
         else:
-            self._frames = synthetic_frames(*size, seed, rate)
-        self._write_image = ImageWriter()
+            self._frames = synthetic_frames(*size, seed, rate, scene)
+        self._write_image, self._write_depth = ImageWriter(), ImageWriter()
         self._images = self.create_publisher(Image, "image", qos_profile_sensor_data)
         self._infos = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
+        self._depths = self.create_publisher(Image, GROUND_TRUTH, qos_profile_sensor_data)
         self.create_timer(1.0 / rate, self._publish)
 
     def _publish(self) -> None:
-        rgb, camera = next(self._frames)
+        rgb, camera, depth = next(self._frames)
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         self._infos.publish(depth_camera_info(camera, header, CameraInfo()))
         self._images.publish(self._write_image(rgb, "rgb8", header))
+        if depth is not None and self._depths.get_subscription_count():
+            metres = np.where(np.isfinite(depth), depth, np.float32(np.nan))
+            self._depths.publish(self._write_depth(metres, "32FC1", header))
 
 
 def synthetic_frames(
-    width: int, height: int, seed: int, rate: float
-) -> Iterator[tuple[np.ndarray, CameraModel]]:
-    """Endless uint8 [H, W, 3] images of procedural scenes, with their camera."""
-    source = SyntheticCamera(width, height, seed=seed, fps=rate)
-    return ((frame.rgb, source.camera) for frame in source.frames())
+    width: int, height: int, seed: int, rate: float, scene: str
+) -> Iterator[Captured]:
+    """Endless images of procedural scenes, with camera and depth."""
+    source = SyntheticCamera(width, height, seed=seed, fps=rate, kind=scene)
+    return ((frame.rgb, source.camera, frame.depth) for frame in source.frames())
 
 
-def folder_frames(folder: Path, intrinsics: str) -> Iterator[tuple[np.ndarray, CameraModel]]:
+def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
     """The images of a folder over and over, with their camera.
 
     Raises:
@@ -81,11 +94,11 @@ def folder_frames(folder: Path, intrinsics: str) -> Iterator[tuple[np.ndarray, C
     """
     given = read_intrinsics(intrinsics) if intrinsics else None
 
-    def with_camera(rgb: np.ndarray) -> tuple[np.ndarray, CameraModel]:
+    def with_camera(rgb: np.ndarray) -> Captured:
         height, width = rgb.shape[:2]
         if given is None:
-            return rgb, CameraModel.from_fov(width, height, UNKNOWN_CAMERA_FOV)
-        return rgb, CameraModel.from_matrix(given, width, height)
+            return rgb, CameraModel.from_fov(width, height, UNKNOWN_CAMERA_FOV), None
+        return rgb, CameraModel.from_matrix(given, width, height), None
 
     images = [read_rgb(job.source) for job in find_images([folder], folder / "output")]
     return itertools.cycle([with_camera(rgb) for rgb in images])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The names of the node's topics, relative to its namespace."""
+"""The names of the node's topics, and the demo camera's, relative to the namespace."""
 
 IMAGE = "image"
 CAMERA_INFO = "camera_info"
@@ -12,3 +12,6 @@ DISCREPANCY = "depth/discrepancy"
 METRIC = "depth/metric"
 
 OUTPUTS = (DEPTH_CAMERA_INFO, DEPTH, POINTS, PREVIEW, DISCREPANCY, METRIC)
+
+GROUND_TRUTH = "depth/ground_truth"
+"""Of the synthetic camera, which knows the depth."""
