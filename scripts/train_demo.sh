@@ -7,11 +7,15 @@ prepare "train"
 python="$VENV/bin/python"
 sharpdepth() { "$python" -m sharpdepth_ros.cli "$@"; }
 
-sharpdepth synth output/frames --frames "${FRAMES:-10000}" --seed 1
-sharpdepth synth output/held_out --frames 200 --seed 900001
-for stage in metric vae lotus; do
-  sharpdepth train "$stage" --config "config/train/$stage.yaml" run.resume=true "$@"
-done
-sharpdepth train sharpen --config config/train/sharpen_demo.yaml run.resume=true "$@"
+sharpdepth synth output/frames --kind room --frames "${FRAMES:-10800}" --seed 1 --workers "$(nproc)"
+sharpdepth synth output/held_out --kind room --frames 120 --seed 900001 --workers "$(nproc)"
+run() { # configuration, stage
+  sharpdepth train "$2" --config "config/train/$1.yaml" run.resume=true "${@:3}"
+}
+run metric metric "$@"
+run vae vae "$@"
+run lotus lotus "$@"
+run lotus_fine lotus "$@"
+run sharpen_demo sharpen "$@"
 "$python" scripts/evaluate_stack.py output/held_out --metric-model output/train/metric \
   --lotus output/train/lotus --sharpener output/train/sharpen_demo --pictures output/demo.png

@@ -51,6 +51,12 @@ class Batch:
         }
         return replace(self, **moved)
 
+    def part(self, indices: list[int]) -> "Batch":
+        """The images of these indices alone."""
+        chosen = {n: None if t is None else t[indices] for n, t in self._tensors().items()}
+        names, keys = ([texts[i] for i in indices] for texts in (self.names, self.keys))
+        return replace(self, **chosen, names=names, keys=keys)
+
     def mirrored(self) -> "Batch":
         """Mirror the images that `flip` marks, with depth and camera; `flip` is then False."""
         maps = {"rgb": self.rgb, "depth": self.depth}

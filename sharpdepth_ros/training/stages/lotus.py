@@ -86,9 +86,10 @@ class LotusStage:
         if self._kept is None:
             return self._encode(batch)
         keys = list(zip(batch.keys, batch.flip.tolist(), strict=True))
-        if any(key not in self._kept for key in keys):
-            made = [part.half().cpu() for part in self._encode(batch)]
-            self._kept.update(zip(keys, zip(*made, strict=True), strict=True))
+        missing = [index for index, key in enumerate(keys) if key not in self._kept]
+        if missing:
+            made = (part.half().cpu() for part in self._encode(batch.part(missing)))
+            self._kept.update(zip((keys[i] for i in missing), zip(*made, strict=True), strict=True))
         parts = zip(*(self._kept[key] for key in keys), strict=True)
         return tuple(torch.stack(part).to(batch.rgb.device).float() for part in parts)
 
