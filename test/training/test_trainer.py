@@ -8,6 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from sharpdepth_ros import SharpDepthPipeline, load_metric_model
@@ -108,13 +109,22 @@ def test_the_metric_model_runs_once_per_image_when_its_maps_are_kept(stack, tmp_
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 4
 
 
+@pytest.fixture
+def any_precision():
+    """accelerate keeps the first precision of a process for good."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("any_precision")
 def test_the_vae_runs_once_per_image_and_mirror_when_latents_are_kept(stack, tmp_path, monkeypatch):
     encoded = []
     encode = LotusStage._encode
     monkeypatch.setattr(
         LotusStage, "_encode", lambda self, batch: encoded.extend(batch.keys) or encode(self, batch)
     )
-    more = ["optimizer.steps=12", "optimizer.batch_size=2"]
+    more = ["optimizer.steps=12", "optimizer.batch_size=2", "optimizer.precision=bf16"]
     losses = {}
     for kept in ("false", "true"):
         encoded.clear()

@@ -91,7 +91,8 @@ class LotusStage:
             made = (part.half().cpu() for part in self._encode(batch.part(missing)))
             self._kept.update(zip((keys[i] for i in missing), zip(*made, strict=True), strict=True))
         parts = zip(*(self._kept[key] for key in keys), strict=True)
-        return tuple(torch.stack(part).to(batch.rgb.device).float() for part in parts)
+        # Each as float32 first: autocast on the CPU does not stack half precision.
+        return tuple(torch.stack([p.float() for p in part]).to(batch.rgb.device) for part in parts)
 
     def _encode(self, batch: Batch) -> tuple[torch.Tensor, ...]:
         batch = batch.mirrored()
