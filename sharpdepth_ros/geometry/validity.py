@@ -67,13 +67,13 @@ def _on_cpu(
     max_discrepancy: float,
     flying: torch.Tensor | None,
 ) -> torch.Tensor:
-    """The same by OpenCV, in a third of the time: fewer passes and images in between."""
+    """The same by OpenCV: fewer passes and images in between, and no branch in any of them."""
     valid = cv2.inRange(depth.numpy(), least, greatest)
     if discrepancy is not None:
-        certain = cv2.inRange(discrepancy.numpy(), float("-inf"), max_discrepancy)
+        certain = cv2.compare(discrepancy.numpy(), max_discrepancy, cv2.CMP_LE)
         cv2.bitwise_and(valid, certain, dst=valid)
-    checked = depth.numpy().copy()
-    np.copyto(checked, np.nan, where=valid == 0)
     if flying is not None:
-        np.copyto(checked, np.nan, where=flying.numpy())
+        valid[flying.numpy()] = 0
+    checked = np.full(depth.shape, np.nan, np.float32)
+    cv2.copyTo(depth.numpy(), valid, checked)
     return torch.from_numpy(checked)
