@@ -13,7 +13,7 @@ ROS = ["ros-rclpy[fastrtps]>=9.1,<10", "ros-common-interfaces>=5.5,<6"]
 # Metric3D v2; for CUDA install onnxruntime-gpu instead. The two versions left out refuse weights
 # beside a graph in the hub's cache.
 ONNX = ["onnxruntime>=1.22,!=1.24.0,!=1.24.1"]
-TRAIN = ["accelerate>=1.0", "tensorboard>=2.16"]
+TRAIN = ["tensorboard>=2.16"]
 EVAL = ["matplotlib>=3.8", "scipy>=1.11", "h5py>=3", "OpenEXR>=3.3"]
 TEST = ["pytest>=8", "ruff==0.17.*", "onnx>=1.16", "colcon-common-extensions>=0.3"]
 
@@ -32,6 +32,7 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.4",
+        "accelerate>=1.0",  # diffusers and transformers load with half the memory, and no warning
         "diffusers>=0.33",
         "transformers>=4.46",
         "safetensors>=0.4",

@@ -133,6 +133,9 @@ def test_colcon_builds_an_ament_package_with_its_executables(tmp_path):
         assert installed == sources
     executables = {path.name for path in (prefix / "lib/sharpdepth_ros").iterdir()}
     assert {"sharpdepth_node", "sharpdepth_camera"} <= executables
+    # The interpreter that runs colcon: in a virtual environment that one, where torch is.
+    first_line = (prefix / "lib/sharpdepth_ros/sharpdepth_node").read_text().splitlines()[0]
+    assert first_line == f"#!{sys.executable}"
     for line in (ROOT / "setup.py").read_text().splitlines():
         if "= sharpdepth_ros." in line:
             module, function = line.strip().strip('",').split(" = ")[1].split(":")

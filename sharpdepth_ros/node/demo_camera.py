@@ -10,20 +10,24 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from sharpdepth_ros.export.depth_files import read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.node.camera_info import depth_camera_info
+from sharpdepth_ros.node.ending import EndRequest, spin
 from sharpdepth_ros.node.images import ImageWriter
 from sharpdepth_ros.node.topics import GROUND_TRUTH
 from sharpdepth_ros.recordings.images import find_images
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 from sharpdepth_ros.synthetic import SyntheticCamera
+
+_DEADLINE = 1.8
+"""Seconds after a signal in which the process is over."""
 
 UNKNOWN_CAMERA_FOV = 60.0
 """Degrees across an image of a folder for which no intrinsics are given."""
@@ -106,16 +110,16 @@ def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
 
 def main() -> int:
     """Entry point of the executable `sharpdepth_camera`; its exit status."""
-    rclpy.init()
+    end = EndRequest(_DEADLINE)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
-        rclpy.spin(DemoCamera())
+        spin(DemoCamera(), end)
     except (ValueError, FileNotFoundError) as error:
         print(f"sharpdepth_camera: {error}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
     finally:
-        rclpy.try_shutdown()
+        rclpy.get_default_context().try_shutdown()
+    return 0
 
 
 if __name__ == "__main__":

@@ -124,18 +124,17 @@ def image_to_rgb(message: Image) -> np.ndarray:
 
 def _by_cv_bridge(message: Image) -> np.ndarray:
     """An encoding beyond the table, where ROS has cv_bridge and that knows it."""
-    reason = "cv_bridge, which may know it, is not installed"
     try:
-        from cv_bridge import CvBridge, CvBridgeError
-    except ModuleNotFoundError:
-        pass
-    except (ImportError, AttributeError) as error:  # built for another NumPy
-        reason = f"cv_bridge does not work here: {error}"
-    else:
-        try:
-            return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(message, "rgb8"))
-        except (CvBridgeError, TypeError, ValueError) as error:
-            reason = f"cv_bridge: {error}"
+        from cv_bridge import CvBridge
+
+        return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(message, "rgb8"))
+    except (ImportError, AttributeError) as error:
+        if getattr(error, "name", None) == "cv_bridge":
+            reason = "cv_bridge, which may know it, is not installed"
+        else:  # its compiled part is imported on use, and may be built for another NumPy
+            reason = f"cv_bridge does not work here: {error}"
+    except (TypeError, ValueError) as error:  # a CvBridgeError is a TypeError
+        reason = f"cv_bridge: {error}"
     raise ValueError(
         f"image encoding {message.encoding!r} is not supported ({reason}; supported without it: "
         f"{', '.join(ENCODINGS)})"

@@ -65,6 +65,7 @@ class PointCloudWriter:
         self._camera: CameraModel | None = None
         self._stride = 0
         self._slopes: tuple[np.ndarray, np.ndarray]
+        self._planes: np.ndarray  # x and y of the points of a block
 
     def __call__(
         self,
@@ -88,6 +89,7 @@ class PointCloudWriter:
         if (camera, stride) != (self._camera, self._stride):
             self._camera, self._stride = camera, stride
             self._slopes = camera.ray_slopes(stride)
+            self._planes = np.empty((2, _BLOCK, len(self._slopes[0])), np.float32)
         x_slopes, y_slopes = self._slopes
         z = depth[::stride, ::stride]
         extra = []
@@ -103,8 +105,10 @@ class PointCloudWriter:
         for start in range(0, len(z), _BLOCK):
             rows = slice(start, start + _BLOCK)
             block = z[rows]
-            planes = [block * x_slopes, block * y_slopes[rows, None], block]
-            cv2.merge([*planes, *(plane[rows] for plane in extra)], dst=points[rows])
+            x, y = self._planes[:, : len(block)]
+            np.multiply(block, x_slopes, out=x)
+            np.multiply(block, y_slopes[rows, None], out=y)
+            cv2.merge([x, y, block, *(plane[rows] for plane in extra)], dst=points[rows])
         return message
 
     def _describe(

@@ -15,8 +15,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.geometry.edge_filter import flying_points
 from sharpdepth_ros.geometry.rectification import Calibration, Rectifier
+from sharpdepth_ros.geometry.validity import only_valid
 from sharpdepth_ros.node.camera_info import calibration_from_info
 from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
 from sharpdepth_ros.node.parameters import Parameters
@@ -135,7 +135,15 @@ class FrameProcessor:
             depth = None
             if demand.depth:
                 depth = self._steady_scale(output.depth, rgb, parameters.scale_smoothing)
-                depth = _filtered(depth, output.discrepancy, camera, parameters)
+                depth = only_valid(
+                    depth,
+                    camera,
+                    parameters.min_depth,
+                    parameters.max_depth,
+                    output.discrepancy,
+                    1 - parameters.min_confidence,
+                    parameters.edge_filter,
+                )
         with _stage(timings, "to_host"):
             result = FrameResult(
                 frame=frame,
@@ -212,22 +220,6 @@ def _check_size(rgb: np.ndarray, calibration: Calibration, info: CameraInfo) -> 
             f"region of interest and binning) describes {raw.width}x{raw.height}: the camera was "
             "calibrated at another resolution",
         )
-
-
-def _filtered(
-    depth: torch.Tensor,
-    discrepancy: torch.Tensor | None,
-    camera: CameraModel,
-    parameters: Parameters,
-) -> torch.Tensor:
-    """The depth with everything that is not to be trusted set to NaN."""
-    # Comparisons with NaN are false: what is not a number is not valid.
-    valid = (depth > 0) & (depth >= parameters.min_depth) & (depth <= parameters.max_depth)
-    if parameters.min_confidence > 0 and discrepancy is not None:
-        valid &= discrepancy <= 1 - parameters.min_confidence
-    if parameters.edge_filter > 0:
-        valid &= ~flying_points(depth, camera, parameters.edge_filter)
-    return depth.where(valid, torch.nan)
 
 
 def _host(values: torch.Tensor | None) -> np.ndarray | None:

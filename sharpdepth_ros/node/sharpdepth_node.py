@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import functools
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +77,7 @@ class SharpDepthNode(LifecycleNode):
         """
         super().__init__("sharpdepth", **node_arguments)
         self._state = "unconfigured"
+        self._interrupted = threading.Event()
         self._pipeline_factory = pipeline_factory
         self._fault: str | None = None
         self._worker: FrameWorker | None = None
@@ -164,10 +167,24 @@ class SharpDepthNode(LifecycleNode):
         self._fault = fault
         self.get_logger().error(fault)
 
+    def interrupt(self) -> None:
+        """Ends what a transition waits for, soon, because the process is to end; any thread."""
+        self._interrupted.set()
+        worker = self._worker
+        if worker is not None:
+            worker.abandon()
+
     def close(self, timeout: float) -> bool:
         """Ends all threads, outside of any transition. Whether they ended in time (seconds)."""
+        self.interrupt()
         self._beat.stop()
         return self._worker is None or self._worker.stop(timeout)
+
+    def destroy_node(self) -> None:
+        super().destroy_node()
+        # rclpy leaves this to the garbage collector. It holds the DDS participant, and that its
+        # files in shared memory, and collecting takes longer than all the rest of the ending.
+        self._state_machine = None
 
     def _start(self) -> None:
         self._autostart.cancel()
@@ -201,8 +218,8 @@ class SharpDepthNode(LifecycleNode):
         self._worker = FrameWorker(self._work, self._interval)
         try:
             while not self._worker.wait_until_loaded(0.1):
-                if not self.context.ok():
-                    raise KeyboardInterrupt  # SIGTERM; what SIGINT does in any case
+                if self._interrupted.is_set():
+                    return False
         except Exception as error:
             self.fail(f"cannot load the models: {error}")
             self._unload()
@@ -214,11 +231,15 @@ class SharpDepthNode(LifecycleNode):
     def _unload(self) -> bool:
         """Stops the worker, which frees the models."""
         if self._worker is not None:
-            if not self._worker.stop(_UNLOAD_TIMEOUT):
-                self.get_logger().error(
-                    f"the frame in work did not end within {_UNLOAD_TIMEOUT:.0f} s"
-                )
-                return False
+            deadline = time.monotonic() + _UNLOAD_TIMEOUT
+            while not self._worker.stop(0.1):
+                if self._interrupted.is_set():
+                    return False
+                if time.monotonic() > deadline:
+                    self.get_logger().error(
+                        f"the frame in work did not end within {_UNLOAD_TIMEOUT:.0f} s"
+                    )
+                    return False
             self._worker = self._work = self._loaded_with = None
         return True
 

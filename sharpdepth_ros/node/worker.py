@@ -68,6 +68,7 @@ class FrameWorker(Generic[Frame, Result]):
         self._loaded = threading.Event()
         self._load_error: Exception | None = None
         self._stopping = threading.Event()
+        self._abandoned = False
         self._accepting = False
         # Frames between being taken and being published or lost; at most one in each thread.
         self._in_flight = 0
@@ -115,6 +116,11 @@ class FrameWorker(Generic[Frame, Result]):
             thread.join(max(deadline - time.monotonic(), 0))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def abandon(self) -> None:
+        """Ends the threads without unloading, because the process is to end; returns at once."""
+        self._abandoned = True
+        self._close()
+
     def _close(self) -> None:
         self._accepting = False
         self._stopping.set()
@@ -139,7 +145,8 @@ class FrameWorker(Generic[Frame, Result]):
         self._close()
         try:
             # On this thread, because a device's caches belong to the thread that filled them.
-            self._work.unload()
+            if not self._abandoned:
+                self._work.unload()
         finally:
             self._loaded.set()
             if lost is not None:

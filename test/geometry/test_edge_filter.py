@@ -3,10 +3,12 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from sharpdepth_ros.geometry import edge_filter
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.edge_filter import flying_points
 
@@ -74,3 +76,23 @@ def test_bands_of_rows_are_seamless():
     part = flying_points(depth[7:], shifted, 10.0)
     assert torch.equal(whole[9:-1], part[2:-1])
     assert whole.any()
+
+
+@pytest.mark.parametrize("angle", [1.0, 2.0, 3.0, 20.0, 45.0])
+@pytest.mark.parametrize("invalid", [0.0, 0.02])
+def test_the_search_for_candidates_misses_none(angle, invalid, monkeypatch):
+    """Against the formula in each pixel, on slanted surfaces with blurred edges between them."""
+    monkeypatch.setattr(edge_filter, "_MANY", 1.0)
+    rng = np.random.default_rng(0)
+    camera = CameraModel(160, 120, 150.0, 130.0, 70.0, 65.0)
+    near = np.kron(rng.uniform(1, 5, (6, 8)), np.ones((20, 20)))
+    depth = cv2.GaussianBlur(near + np.linspace(0, 2, 160), (0, 0), 1.5).astype(np.float32)
+    depth[rng.random(depth.shape) < invalid] = np.nan
+    depth = torch.from_numpy(depth)
+    x, y = (torch.from_numpy(slopes) for slopes in camera.ray_slopes())
+    limit = 1 / math.sin(math.radians(angle)) ** 2
+    everywhere = edge_filter._in_all_pixels(depth, camera, x, y, limit, 24)
+    assert torch.equal(flying_points(depth, camera, angle), everywhere)
+    candidates = edge_filter._candidates(depth.numpy(), camera, x, y, limit)
+    assert everywhere.sum() <= len(candidates) < depth.numel()
+    assert everywhere.any() == (angle > 1)

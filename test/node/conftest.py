@@ -3,6 +3,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,13 @@ class NodeProcess:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def shared_memory(self) -> list[Path]:
+        """The segments of Fast DDS that the process uses; ports are shared with other processes."""
+        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
+        return [
+            Path(path) for path in set(re.findall(r"/dev/shm/fast(?:dds|rtps)_[0-9a-f]+", maps))
+        ]
+
     def interrupt(self, *signals: int, timeout: float = TIMEOUT) -> float:
         """Sends signals, SIGINT by default. Returns the seconds until the process ended."""
         begun = time.monotonic()
@@ -95,6 +103,14 @@ def start_node(domain: int, tmp_path: Path) -> Iterator[Callable[..., NodeProces
     yield start
     for process in processes:
         process.close()
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
+    """For what tells only when asked: who is in the graph, what is in a log."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
 
 
 class Inbox:
@@ -158,11 +174,7 @@ class Peer:
         return inbox
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
-        """For what the graph tells only when asked: who is there, who is connected."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.005)
+        wait_until(condition, timeout)
 
     def become_camera(
         self, image: str = "image", info: str = "camera_info", kind: type = Image, qos: object = 5
@@ -208,12 +220,21 @@ class Peer:
 
     def transition(self, name: str, timeout: float = TIMEOUT) -> bool:
         """Makes a transition, by its name: configure, activate, deactivate, cleanup, shutdown."""
+        request = self._transition_request(name)
+        return self.call(ChangeState, "sharpdepth/change_state", request, timeout).success
+
+    def begin_transition(self, name: str) -> None:
+        """Asks for a transition without waiting for it."""
+        client = self.node.create_client(ChangeState, "sharpdepth/change_state")
+        assert client.wait_for_service(TIMEOUT)
+        client.call_async(self._transition_request(name))
+
+    def _transition_request(self, name: str) -> ChangeState.Request:
         identifier = getattr(Transition, f"TRANSITION_{name.upper()}", None)
         if name == "shutdown":
             state = self.state()
             identifier = getattr(Transition, f"TRANSITION_{state.upper()}_SHUTDOWN")
-        request = ChangeState.Request(transition=Transition(id=identifier))
-        return self.call(ChangeState, "sharpdepth/change_state", request, timeout).success
+        return ChangeState.Request(transition=Transition(id=identifier))
 
     def set_parameters(self, **values: object) -> tuple[bool, str]:
         """Sets parameters atomically. Whether that was accepted, and the reason if not."""

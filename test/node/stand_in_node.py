@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node with a model that tests control: what it does is written in the parameter `model`.
 
-`model` is a list of words: sleep=SECONDS; fail=N (every N-th frame raises), oom=N, nan=N, lost=N;
-loadfail; loadsleep=SECONDS; ballast=MEBIBYTES. Depth is a ramp from 1 to 3 m, so a result is known.
+`model` is a list of words: sleep=SECONDS; fail=N (every N-th frame raises), oom=N, nan=N, lost=N,
+stuck=N; loadfail; loadsleep=SECONDS; ballast=MEBIBYTES. Depth is a ramp from 1 to 3 m, so a result
+is known.
 """
 
 import time
@@ -41,6 +42,9 @@ class StandIn:
     def __call__(self, rgb, intrinsics, *, mode, **_):
         self.frames += 1
         time.sleep(self.behaviour.get("sleep", 0))
+        if self._now("stuck"):
+            print(f"frame {self.frames} is stuck", flush=True)
+            time.sleep(600)
         if self._now("fail"):
             raise RuntimeError(f"frame {self.frames} is not to the model's taste")
         if self._now("oom"):

@@ -2,6 +2,8 @@
 """Every encoding to rgb8 and back; where cv_bridge can be imported, it has to agree."""
 
 import re
+import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -111,6 +113,7 @@ def test_every_encoding_becomes_the_picture_it_came_from(encoding, big_endian, p
 
 def test_cv_bridge_agrees_where_it_works():
     core = pytest.importorskip("cv_bridge")
+    pytest.importorskip("cv_bridge.boost.cv_bridge_boost")
     for encoding in ENCODINGS:
         message = _message(encoding, _encoded(_scene(), encoding)[0])
         try:
@@ -120,6 +123,17 @@ def test_cv_bridge_agrees_where_it_works():
         np.testing.assert_allclose(
             image_to_rgb(message).astype(int), theirs.astype(int), atol=1, err_msg=encoding
         )
+
+
+@pytest.mark.parametrize("fault", [ImportError, AttributeError])
+def test_a_cv_bridge_for_another_numpy_is_named_and_loses_the_frame_only(fault, monkeypatch):
+    class CvBridge:
+        def imgmsg_to_cv2(self, *_):  # where the compiled part is imported
+            raise fault("_ARRAY_API not found")
+
+    monkeypatch.setitem(sys.modules, "cv_bridge", SimpleNamespace(CvBridge=CvBridge))
+    with pytest.raises(ValueError, match=r"'8UC3' .* does not work here: _ARRAY_API not found"):
+        image_to_rgb(Image(width=4, height=4, encoding="8UC3", step=12))
 
 
 @pytest.mark.parametrize(

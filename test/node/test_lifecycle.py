@@ -6,11 +6,13 @@ import time
 
 import numpy as np
 import pytest
+from rclpy import get_rmw_implementation_identifier
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from .conftest import camera_info, image, picture
+from .conftest import camera_info, image, picture, wait_until
 
 W, H = 64, 48
+SIGNALS, SIGNAL_NAMES = [signal.SIGINT, signal.SIGTERM], ["SIGINT", "SIGTERM"]
 WARN, ERROR = b"\x01", b"\x02"
 
 
@@ -42,15 +44,17 @@ def test_a_whole_life_step_by_step(start_node, peer):
     assert peer.state() == "finalized"
 
 
+@pytest.mark.parametrize("number", SIGNALS, ids=SIGNAL_NAMES)
 @pytest.mark.parametrize("steps", [[], ["configure"], ["configure", "activate"]], ids=len)
-def test_shutdown_works_in_every_state(steps, start_node, peer):
+def test_shutdown_works_in_every_state(steps, number, start_node, peer):
     node = start_node(stand_in=True, autostart=False)
     for step in steps:
         assert peer.transition(step)
     assert peer.transition("shutdown")
     assert peer.state() == "finalized"
-    assert node.interrupt() < 2
+    assert node.interrupt(number) < 2
     assert node.process.returncode == 0
+    assert "rror" not in node.log
 
 
 def test_a_transition_that_is_not_possible_is_refused_and_changes_nothing(start_node, peer):
@@ -176,7 +180,7 @@ def test_the_stream_changes_size_and_camera_and_the_outputs_follow(start_node, p
     assert info.k[0] == pytest.approx(0.9 * 80)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", SIGNALS, ids=SIGNAL_NAMES)
 @pytest.mark.parametrize("model", ["sleep=0.05", "sleep=30", "loadsleep=30"], ids=str)
 def test_a_signal_ends_the_process_in_under_two_seconds_without_an_error(
     model, number, start_node, peer
@@ -192,6 +196,29 @@ def test_a_signal_ends_the_process_in_under_two_seconds_without_an_error(
     assert node.process.returncode == 0
     assert "rror" not in node.log
     assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize("model", ["sleep=0", "loadsleep=30"])
+def test_nothing_stays_in_shared_memory(model, start_node):
+    node = start_node(stand_in=True, model=model)
+    wait_until(lambda: ("state: active" if model == "sleep=0" else "loading") in node.log)
+    segments = node.shared_memory()
+    node.interrupt()
+    assert segments or get_rmw_implementation_identifier() != "rmw_fastrtps_cpp"
+    assert not [path for path in segments if path.exists()]
+
+
+@pytest.mark.parametrize("name", ["deactivate", "shutdown"])
+def test_a_signal_ends_a_transition_that_waits_for_a_frame(name, start_node, peer):
+    node = start_node(stand_in=True, model="stuck=1")
+    peer.listen("depth/image_rect", Image)
+    peer.become_camera()
+    peer.wait_until(lambda: peer.send(*_frame()) or "frame 1 is stuck" in node.log)
+    peer.begin_transition(name)
+    peer.wait_until(lambda: peer.node.count_subscribers("image") == 0)
+    assert node.interrupt() < 2
+    assert node.process.returncode == 0
+    assert "rror" not in node.log
 
 
 def test_silence_of_the_camera_is_named_once(start_node, peer):
