@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
 from sharpdepth_ros.models.generator import Space
 
@@ -120,19 +118,19 @@ class DepthDiffusion(nn.Module):
             depth_latent: [B, C, ...] noisy or gated latent; None for a model without noise input.
             timestep: `last_timestep` when None.
         """
-        batch = image_latent.shape[0]
         inputs = (
             image_latent if depth_latent is None else torch.cat([image_latent, depth_latent], 1)
         )
-        # An integer timestep: 999 does not exist in bfloat16, where it would become 1000.
-        steps = torch.full(
-            (batch,),
-            self.last_timestep if timestep is None else timestep,
-            dtype=torch.long,
-            device=image_latent.device,
+        return self._denoise(
+            inputs.to(self.dtype), self.last_timestep if timestep is None else timestep
         )
+
+    def _denoise(self, inputs: torch.Tensor, timestep: int) -> torch.Tensor:
+        batch = len(inputs)
+        # An integer timestep: 999 does not exist in bfloat16, where it would become 1000.
+        steps = torch.full((batch,), timestep, dtype=torch.long, device=inputs.device)
         return self.unet(
-            inputs.to(self.dtype),
+            inputs,
             steps,
             encoder_hidden_states=self.prompt_embedding.expand(batch, -1, -1),
             class_labels=self.task_embedding.expand(batch, -1),
@@ -279,6 +277,10 @@ def _load_schedule(folder: Path) -> DDIMScheduler:
 
 def _embed_empty_prompt(folder: Path) -> torch.Tensor:
     """The text encoder's last hidden state for "", [1, tokens, channels], float32."""
+    # Here, because transformers takes a second to import.
+    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils import logging as transformers_logging
+
     transformers_logging.disable_progress_bar()  # a bar for a part of a second is noise in a log
     encoder = _load(folder, "text_encoder", CLIPTextModel.from_pretrained, torch.float32)
     files = {file.name for file in (folder / "tokenizer").iterdir()}
