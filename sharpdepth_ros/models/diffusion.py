@@ -70,6 +70,7 @@ class DepthDiffusion(nn.Module):
         self.stride = 2 ** (len(vae.config.block_out_channels) - 1)
         self.takes_noise = unet.config.in_channels == 2 * self.latent_channels
         self.last_timestep = scheduler.config.num_train_timesteps - 1
+        self._last_alpha = float(scheduler.alphas_cumprod[self.last_timestep])
         self.space = space
         self.max_steps = self.last_timestep + 1 if self.takes_noise else 1
         self.register_buffer("prompt_embedding", prompt_embedding)
@@ -176,7 +177,7 @@ class DepthDiffusion(nn.Module):
     def renoise(self, latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """q(x_t | x_0) at the last timestep: sqrt(a) latent + sqrt(1 - a) noise."""
         noise = noise.to(latent.dtype)
-        alpha = float(self.scheduler.alphas_cumprod[self.last_timestep])
+        alpha = self._last_alpha
         return alpha**0.5 * latent + (1.0 - alpha) ** 0.5 * noise
 
 

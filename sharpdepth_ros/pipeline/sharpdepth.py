@@ -153,7 +153,7 @@ class SharpDepthPipeline:
         """
         preset = find_preset(preset)
         device = resolve_device(device)
-        dtype = resolve_precision(precision, device)
+        dtype = resolve_precision(precision, device, tolerant=True)
         if isinstance(metric_model, str | Path):
             metric_model = load_metric_model(metric_model, device=device, precision=precision)
         options = dict(generator_options or {})
