@@ -58,6 +58,8 @@ def _image(options: argparse.Namespace) -> int:
         device=options.device,
         precision=options.precision,
         compile=options.compile,
+        preset=options.preset,
+        tiny_vae=options.tiny_vae,
     )
 
     def infer(rgb):

@@ -22,6 +22,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="auto", help="auto, fp32, tf32, bf16 or fp16")
     parser.add_argument("--compile", action="store_true", help="use torch.compile")
     parser.add_argument(
+        "--preset", default="accurate", help="accurate, balanced, fast or fastest (docs/speed.md)"
+    )
+    parser.add_argument("--tiny-vae", help="of a preset that uses one: a name or a folder")
+    parser.add_argument(
         "--processing-resolution", type=int, default=768, help="longest edge; 0: the image's own"
     )
     parser.add_argument("--lotus-steps", type=int, default=1, help="denoising steps of f_G")

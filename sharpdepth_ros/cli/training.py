@@ -33,7 +33,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         description="docs/training.md has the steps. Options of a configuration are overridden as "
         "section.name=value.",
     )
-    train.add_argument("stage", choices=("metric", "vae", "lotus", "sharpen"))
+    train.add_argument("stage", choices=("metric", "vae", "tiny-vae", "lotus", "sharpen"))
     train.add_argument("--config", type=Path, metavar="FILE", help="a file of config/train/")
     train.add_argument("overrides", nargs="*", metavar="section.name=value")
     train.set_defaults(run=_train)

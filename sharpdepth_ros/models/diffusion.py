@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
 from sharpdepth_ros.models.generator import Space
 
@@ -72,6 +70,7 @@ class DepthDiffusion(nn.Module):
         self.stride = 2 ** (len(vae.config.block_out_channels) - 1)
         self.takes_noise = unet.config.in_channels == 2 * self.latent_channels
         self.last_timestep = scheduler.config.num_train_timesteps - 1
+        self._last_alpha = float(scheduler.alphas_cumprod[self.last_timestep])
         self.space = space
         self.max_steps = self.last_timestep + 1 if self.takes_noise else 1
         self.register_buffer("prompt_embedding", prompt_embedding)
@@ -120,19 +119,19 @@ class DepthDiffusion(nn.Module):
             depth_latent: [B, C, ...] noisy or gated latent; None for a model without noise input.
             timestep: `last_timestep` when None.
         """
-        batch = image_latent.shape[0]
         inputs = (
             image_latent if depth_latent is None else torch.cat([image_latent, depth_latent], 1)
         )
-        # An integer timestep: 999 does not exist in bfloat16, where it would become 1000.
-        steps = torch.full(
-            (batch,),
-            self.last_timestep if timestep is None else timestep,
-            dtype=torch.long,
-            device=image_latent.device,
+        return self._denoise(
+            inputs.to(self.dtype), self.last_timestep if timestep is None else timestep
         )
+
+    def _denoise(self, inputs: torch.Tensor, timestep: int) -> torch.Tensor:
+        batch = len(inputs)
+        # An integer timestep: 999 does not exist in bfloat16, where it would become 1000.
+        steps = torch.full((batch,), timestep, dtype=torch.long, device=inputs.device)
         return self.unet(
-            inputs.to(self.dtype),
+            inputs,
             steps,
             encoder_hidden_states=self.prompt_embedding.expand(batch, -1, -1),
             class_labels=self.task_embedding.expand(batch, -1),
@@ -178,7 +177,7 @@ class DepthDiffusion(nn.Module):
     def renoise(self, latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """q(x_t | x_0) at the last timestep: sqrt(a) latent + sqrt(1 - a) noise."""
         noise = noise.to(latent.dtype)
-        alpha = float(self.scheduler.alphas_cumprod[self.last_timestep])
+        alpha = self._last_alpha
         return alpha**0.5 * latent + (1.0 - alpha) ** 0.5 * noise
 
 
@@ -279,6 +278,10 @@ def _load_schedule(folder: Path) -> DDIMScheduler:
 
 def _embed_empty_prompt(folder: Path) -> torch.Tensor:
     """The text encoder's last hidden state for "", [1, tokens, channels], float32."""
+    # Here, because transformers takes a second to import.
+    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils import logging as transformers_logging
+
     transformers_logging.disable_progress_bar()  # a bar for a part of a second is noise in a log
     encoder = _load(folder, "text_encoder", CLIPTextModel.from_pretrained, torch.float32)
     files = {file.name for file in (folder / "tokenizer").iterdir()}

@@ -11,15 +11,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from sharpdepth_ros.models.diffusion import CheckpointError, load_depth_diffusion
+from sharpdepth_ros.models.diffusion import CheckpointError, DepthDiffusion, load_depth_diffusion
 from sharpdepth_ros.models.generator import DepthGenerator
-from sharpdepth_ros.models.marigold import load_marigold
 from sharpdepth_ros.models.metric import MetricDepthModel
-from sharpdepth_ros.models.metric3d import load_metric3d
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.random_stack import random_checkpoint, random_metric_model
 from sharpdepth_ros.models.small_metric import SmallMetric
-from sharpdepth_ros.models.transformers_depth import ADAPTERS, load_transformers_depth
 from sharpdepth_ros.models.unidepth import UniDepthV1, UniDepthV2
 from sharpdepth_ros.weights.catalogue import BUNDLED, Kind, find_model, names_of
 from sharpdepth_ros.weights.locate import locate, weights_home
@@ -50,15 +47,17 @@ def load_metric_model(
         return _place(random_metric_model(), device, dtype)
     folder = locate(model, "metric")
     graphs = any(folder.rglob("*.onnx"))
-    if graphs and not (folder / "config.json").is_file():
-        return load_metric3d(folder, device, dtype)
-    config = _read_config(folder)
+    config = {} if graphs and not (folder / "config.json").is_file() else _read_config(folder)
+    if not graphs and "model_type" not in config:
+        return _place(_load_native(folder, config), device, dtype)
+    # Here, as with Marigold below: these take long to import, and most do without them.
+    from sharpdepth_ros.models.metric3d import load_metric3d
+    from sharpdepth_ros.models.transformers_depth import ADAPTERS, load_transformers_depth
+
     # transformers names a network's class model_type; its folders may hold an .onnx export as well.
     if config.get("model_type") in ADAPTERS or ("model_type" in config and not graphs):
         return load_transformers_depth(folder, device, dtype)
-    if graphs:
-        return load_metric3d(folder, device, dtype)
-    return _place(_load_native(folder, config), device, dtype)
+    return load_metric3d(folder, device, dtype)
 
 
 def load_generator(
@@ -86,6 +85,8 @@ def load_generator(
             raise ValueError(
                 f"generator options {', '.join(unknown)}: Marigold has steps and ensemble_size"
             )
+        from sharpdepth_ros.models.marigold import load_marigold
+
         return load_marigold(folder, device, dtype, **options)
     if options:
         raise ValueError(
@@ -93,6 +94,42 @@ def load_generator(
         )
     space = "disparity" if "disparity" in Path(model).name else "depth"
     return load_depth_diffusion(folder, device, dtype, space)
+
+
+def find_tiny_vae(
+    tiny_vae: str | Path | None, model: str | Path, sharpener: DepthDiffusion
+) -> Path:
+    """Folder of the tiny VAE for a checkpoint.
+
+    Args:
+        tiny_vae: a folder or a name; None looks for tiny_vae/ in the checkpoint's folder, then
+            takes the published one if the checkpoint's VAE is the released one.
+        model: the checkpoint's name or folder.
+        sharpener: the checkpoint, loaded.
+
+    Raises:
+        WeightsNotFound: the weights are not on this machine and cannot be fetched.
+        CheckpointError: there is none for this checkpoint.
+    """
+    if tiny_vae is not None:
+        return locate(tiny_vae, "tiny-vae")
+    if not _is_bundled(model, "sharpener", "generator"):
+        beside = locate(model, "sharpener", "generator") / "tiny_vae"
+        if beside.is_dir():
+            return beside
+    if _has_released_vae(sharpener):
+        return locate("taesd", "tiny-vae")
+    raise CheckpointError(
+        f"{str(model)!r} has no tiny_vae/ and its VAE is not the released one, for which `taesd` "
+        "was made. Give tiny_vae a folder that `sharpdepth train tiny-vae` wrote for it, or take "
+        "the preset accurate"
+    )
+
+
+def _has_released_vae(model: DepthDiffusion) -> bool:
+    """Whether the VAE has the shape of Stable Diffusion's, on which Lotus and SharpDepth stand."""
+    config = model.vae.config
+    return tuple(config.block_out_channels) == (128, 256, 512, 512) and config.latent_channels == 4
 
 
 def _is_marigold(folder: Path) -> bool:

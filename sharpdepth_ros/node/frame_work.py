@@ -33,6 +33,7 @@ def build_pipeline(parameters: Parameters) -> SharpDepthPipeline:
     """
     # Here, because importing the networks takes seconds: on the device thread, while the node is
     # already there to answer.
+    from sharpdepth_ros.pipeline.engine import EngineOptions
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
 
     return SharpDepthPipeline.from_pretrained(
@@ -42,6 +43,9 @@ def build_pipeline(parameters: Parameters) -> SharpDepthPipeline:
         device=parameters.device,
         precision=parameters.precision,
         compile=parameters.compile,
+        preset=parameters.preset,
+        tiny_vae=parameters.tiny_vae or None,
+        engine=EngineOptions(cuda_graphs=parameters.cuda_graphs),
     )
 
 

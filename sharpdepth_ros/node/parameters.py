@@ -83,9 +83,35 @@ class Parameters:
     compile: bool = _parameter(
         False, "Compile the networks with torch.compile while configuring (minutes).", reload=True
     )
+    cuda_graphs: bool = _parameter(
+        False,
+        "Record the networks' work for each image size once and replay it (CUDA only).",
+        reload=True,
+    )
+    preset: str = _parameter(
+        "accurate",
+        "How much work a frame gets (docs/speed.md): from accurate, the method as published, to "
+        "fastest.",
+        choices=("accurate", "balanced", "fast", "fastest"),
+        reload=True,
+    )
+    tiny_vae: str = _parameter(
+        "",
+        "The distilled VAE of the presets other than accurate: a folder or a known name; empty: "
+        "tiny_vae/ beside the model, or taesd for released ones.",
+        reload=True,
+    )
+    generator_every: int = _parameter(
+        0,
+        "The generator's first pass is made on every n-th frame, the sharpener's on all; 0: as "
+        "the preset says.",
+        low=0,
+        high=100,
+    )
     processing_resolution: int = _parameter(
         768,
-        "Longest edge in pixels at which the networks see the image; 0: the image's own size.",
+        "Longest edge in pixels at which the networks see the image, before the preset's scale; "
+        "0: the image's own size.",
         low=0,
         high=4096,
     )

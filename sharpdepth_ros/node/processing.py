@@ -21,6 +21,8 @@ from sharpdepth_ros.node.camera_info import calibration_from_info
 from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.scale_smoothing import ScaleSmoother
+from sharpdepth_ros.pipeline.draft_memory import DraftMemory
+from sharpdepth_ros.pipeline.presets import Preset
 
 if TYPE_CHECKING:
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthOutput, SharpDepthPipeline
@@ -104,6 +106,7 @@ class FrameProcessor:
         self._calibration: Calibration
         self._rectifier: Rectifier | None = None
         self._steady_scale = ScaleSmoother()
+        self._memory: DraftMemory | None = None
 
     @torch.inference_mode()
     def warm_up(self, width: int = 640, height: int = 480) -> None:
@@ -168,7 +171,15 @@ class FrameProcessor:
             processing_resolution=parameters.processing_resolution,
             lotus_steps=parameters.lotus_steps,
             seed=parameters.seed,
+            memory=self._draft_memory(parameters.generator_every),
         )
+
+    def _draft_memory(self, every: int) -> DraftMemory | None:
+        """The camera's memory of the generator pass; a live change of its length starts it anew."""
+        every = every or getattr(self._pipeline, "preset", Preset()).generator_every
+        if self._memory is None or self._memory.every != every:
+            self._memory = DraftMemory(every)
+        return self._memory
 
     def _calibration_of(self, info: CameraInfo) -> Calibration:
         """Reads a CameraInfo; a stream repeats the same one, so the last is kept."""

@@ -47,6 +47,11 @@ class DepthRange:
         normalised = (depth - self.near) / self.extent * 2 - 1
         return normalised.where(normalised.isfinite() & depth.isfinite(), 1.0).clamp(-1, 1)
 
+    def carry(self, normalised: torch.Tensor, other: "DepthRange") -> torch.Tensor:
+        """What is `normalised` on another range, [B, 1, h, w], on the scale of this one."""
+        metres = (normalised + 1) / 2 * other.extent + other.near
+        return (metres - self.near) / self.extent * 2 - 1
+
 
 def discrepancy_map(generated: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
     """e = |d_g - n| / max |d_g - n|, the paper's discrepancy, in [0, 1].

@@ -17,6 +17,10 @@ class Noise:
     generator: torch.Tensor | None
     gate: torch.Tensor | None
 
+    @property
+    def both(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        return self.generator, self.gate
+
 
 class NoiseSource:
     """Draws noise by seed and keeps it, so that a still scene gives a still depth map."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SharpDepth, step by step: metric depth, generator pass, gate, sharpener, alignment."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,27 +10,54 @@ import torch
 
 from sharpdepth_ros.models.diffusion import DepthDiffusion
 from sharpdepth_ros.models.generator import DepthGenerator
-from sharpdepth_ros.models.metric import MetricDepthModel
+from sharpdepth_ros.models.metric import MetricDepth, MetricDepthModel
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
-from sharpdepth_ros.models.registry import load_generator, load_metric_model
+from sharpdepth_ros.models.registry import find_tiny_vae, load_generator, load_metric_model
+from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
 from sharpdepth_ros.pipeline.alignment import AGREEMENT, align_least_squares
 from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map, gate_latent
-from sharpdepth_ros.pipeline.noise import NoiseSource, Shape
-from sharpdepth_ros.pipeline.output import Array, SharpDepthOutput, converter_for
+from sharpdepth_ros.pipeline.draft_memory import Draft, DraftMemory
+from sharpdepth_ros.pipeline.engine import Engine, EngineOptions
+from sharpdepth_ros.pipeline.noise import Noise, NoiseSource, Shape
+from sharpdepth_ros.pipeline.output import Array, SharpDepthOutput
+from sharpdepth_ros.pipeline.presets import Preset, find_preset
 from sharpdepth_ros.pipeline.resizing import ProcessingImage, to_processing_size
 from sharpdepth_ros.pipeline.timing import StageTimer
 
 Mode = Literal["sharpdepth", "aligned", "metric"]
 
 
+@dataclass(frozen=True)
+class _Call:
+    """The arguments of a call that its images have in common; see `SharpDepthPipeline.__call__`."""
+
+    mode: Mode = "sharpdepth"
+    processing_resolution: int = 768
+    lotus_steps: int = 1
+    seed: int = 0
+    fallback: bool = True
+
+
 class SharpDepthPipeline:
-    """Turns a colour image into sharp metric depth (SharpDepth, CVPR 2025, arXiv 2411.18229)."""
+    """Turns a colour image into sharp metric depth (SharpDepth, CVPR 2025, arXiv 2411.18229).
+
+    Attributes:
+        sharpener: G_theta, or None.
+        metric_model: f_D.
+        generator: f_G; the sharpener where no other was given.
+        preset: how much work is spent on a frame.
+        engine: how the networks are run.
+    """
 
     def __init__(
         self,
         sharpener: DepthDiffusion | None,
         metric_model: MetricDepthModel,
         generator: DepthGenerator | None = None,
+        *,
+        preset: str | Preset = "accurate",
+        tiny_vae: TinyVae | None = None,
+        engine: EngineOptions | None = None,
     ) -> None:
         """Combine loaded models; `from_pretrained` loads them.
 
@@ -38,9 +65,14 @@ class SharpDepthPipeline:
             sharpener: G_theta; None leaves the modes "aligned" and "metric".
             metric_model: f_D.
             generator: f_G; None lets the sharpener's own UNet make the first pass, as released.
+            preset: a name of `pipeline.presets`, or a `Preset`.
+            tiny_vae: for a preset that uses one.
+            engine: how the networks are run; None for the defaults.
 
         Raises:
-            ValueError: there is neither sharpener nor generator, or the sharpener is none.
+            ValueError: there is neither sharpener nor generator, or the sharpener is none; or the
+                preset needs a tiny VAE.
+            CheckpointError: the tiny VAE is of another checkpoint.
         """
         if sharpener is not None and not _can_sharpen(sharpener):
             raise ValueError(
@@ -53,9 +85,33 @@ class SharpDepthPipeline:
         self.sharpener = sharpener
         self.metric_model = metric_model
         self.generator = sharpener if generator is None else generator
+        self.preset = find_preset(preset)
         self._shared_latents = _share_latents(self.generator, sharpener)
-        self._device = self.generator.device
+        self._device = torch.device(self.generator.device)
         self._noise = NoiseSource(self._device)
+        self.engine = Engine(self._device, engine)
+        self.engine.prepare_metric_model(metric_model)
+        self._prepare_networks(tiny_vae)
+
+    def _prepare_networks(self, tiny_vae: TinyVae | None) -> None:
+        """The networks as the engine runs them. One UNet stays one, and its weights are shared."""
+        prepare, same = self.engine.prepare, self.generator is self.sharpener
+        self._sharpener = None if self.sharpener is None else prepare(self.sharpener)
+        self._generator = self._sharpener if same else prepare(self.generator)
+        use = self.preset.tiny_vae
+        tiny = None
+        if use != "never" and self.sharpener is not None:
+            if tiny_vae is None:
+                raise ValueError(
+                    f"the preset uses a tiny VAE ({use}) and none is given; see tiny_vae"
+                )
+            tiny_vae.require_fit(self.sharpener)
+            tiny = prepare(tiny_vae)
+        own = self._sharpener
+        self._encoder = tiny if use == "always" and tiny is not None else own
+        self._decoder = tiny if use in ("decoders", "always") and tiny is not None else own
+        # The generator's VAE is the sharpener's where they share latents.
+        self._draft_decoder = self._generator if tiny is None else tiny
 
     @classmethod
     def from_pretrained(
@@ -68,6 +124,9 @@ class SharpDepthPipeline:
         device: str | torch.device = "auto",
         precision: str = "auto",
         compile: bool = False,
+        preset: str | Preset = "accurate",
+        tiny_vae: str | Path | None = None,
+        engine: EngineOptions | None = None,
     ) -> "SharpDepthPipeline":
         """Load the models by name or from folders.
 
@@ -80,16 +139,21 @@ class SharpDepthPipeline:
             generator_options: for Marigold, `steps` and `ensemble_size`.
             device: auto, cpu, cuda or cuda:N.
             precision: auto, fp32, tf32, bf16 or fp16 (see `models.placement`).
-            compile: run the UNet and the VAE through torch.compile; the first frame of each size
-                then takes minutes.
+            compile: run the networks through torch.compile; the first frame of each size then
+                takes minutes, and in later processes seconds.
+            preset: accurate, balanced, fast or fastest (see `pipeline.presets`), or a `Preset`.
+            tiny_vae: for a preset that uses one: a folder or a name; None takes tiny_vae/ in the
+                model's folder, or the published one for checkpoints with the released VAE.
+            engine: how the networks are run; None for the defaults.
 
         Raises:
             CheckpointError: a folder is not a usable checkpoint.
             WeightsNotFound: a name's weights are not on this machine and cannot be fetched.
-            ValueError: an unknown name, device or precision.
+            ValueError: an unknown name, device, precision or preset.
         """
+        preset = find_preset(preset)
         device = resolve_device(device)
-        dtype = resolve_precision(precision, device)
+        dtype = resolve_precision(precision, device, tolerant=True)
         if isinstance(metric_model, str | Path):
             metric_model = load_metric_model(metric_model, device=device, precision=precision)
         options = dict(generator_options or {})
@@ -99,16 +163,17 @@ class SharpDepthPipeline:
         else:
             sharpener = load_generator(model, device, dtype)
             separate = load_generator(generator, device, dtype, **options)
-        if compile:
-            for network in {sharpener, separate} - {None}:
-                network.compile_networks()
-        return cls(sharpener, metric_model, separate)
+        tiny = None
+        if preset.tiny_vae != "never" and sharpener is not None:
+            tiny = load_tiny_vae(find_tiny_vae(tiny_vae, model, sharpener), device, dtype)
+        engine = engine or EngineOptions()
+        engine = replace(engine, compile=engine.compile or compile)
+        return cls(sharpener, metric_model, separate, preset=preset, tiny_vae=tiny, engine=engine)
 
     @property
     def device(self) -> torch.device:
         return self._device
 
-    @torch.inference_mode()
     def __call__(
         self,
         rgb: Array,
@@ -120,6 +185,7 @@ class SharpDepthPipeline:
         seed: int = 0,
         noise: tuple[Array, Array | None] | None = None,
         fallback: bool = True,
+        memory: DraftMemory | None = None,
     ) -> SharpDepthOutput:
         """Estimate the depth of one image.
 
@@ -128,8 +194,8 @@ class SharpDepthPipeline:
             intrinsics: [3, 3] pixels for H x W, handed to f_D; None lets f_D estimate them.
             mode: "sharpdepth"; "aligned": the generator's depth brought to metres, the paper's
                 metric-aligned baseline; "metric": f_D alone.
-            processing_resolution: longest edge in pixels that the networks work at; 0 is the
-                image's own.
+            processing_resolution: longest edge in pixels that the networks work at, before the
+                preset's resolution_scale; 0 is the image's own.
             lotus_steps: denoising steps of the generator pass.
             seed: of both noise draws. One seed gives one noise for each size, so a still scene
                 gives a still depth map.
@@ -137,104 +203,284 @@ class SharpDepthPipeline:
                 drawing from the seed. The second may be None in mode "aligned".
             fallback: return the metric depth where the alignment is degenerate. False returns the
                 fit whatever it is, as the released code does.
+            memory: of one camera's stream, from `new_memory`: the generator pass is then made
+                only when the memory wants one. None makes it for every image.
 
         Raises:
             ValueError: an argument is out of range or of a wrong shape; the message has the value.
         """
-        if mode not in get_args(Mode):
-            raise ValueError(f"mode {mode!r} is not one of {', '.join(get_args(Mode))}")
-        if not 1 <= lotus_steps <= self.generator.max_steps:
-            raise ValueError(
-                f"lotus_steps is {lotus_steps}; this generator takes 1 to "
-                f"{self.generator.max_steps}"
-            )
-        if mode == "sharpdepth" and self.sharpener is None:
-            raise ValueError(
-                'mode "sharpdepth" needs a sharpener, and this pipeline has a generator alone; use '
-                'mode "aligned", or load a sharpener beside it'
-            )
+        call = _Call(mode, processing_resolution, lotus_steps, seed, fallback)
+        cameras = None if intrinsics is None else [intrinsics]
+        return self._run([rgb], cameras, call, noise, memory)[0]
+
+    def batch(
+        self,
+        images: Sequence[Array],
+        intrinsics: Sequence[Array | None] | None = None,
+        *,
+        mode: Mode = "sharpdepth",
+        processing_resolution: int = 768,
+        lotus_steps: int = 1,
+        seed: int = 0,
+        fallback: bool = True,
+    ) -> list[SharpDepthOutput]:
+        """Estimate the depth of several images, such as those of a robot's cameras, at once.
+
+        Images of one size are one batch; the answers are those of one call each.
+
+        Args:
+            images: each uint8 [H, W, 3]; sizes may differ.
+            intrinsics: for each image [3, 3] or None; None where no camera is known.
+            mode, processing_resolution, lotus_steps, seed, fallback: as in a call.
+
+        Returns:
+            One output for each image, in order. Their timings are those of their batch.
+
+        Raises:
+            ValueError: as in a call; or the numbers of images and intrinsics differ.
+        """
+        call = _Call(mode, processing_resolution, lotus_steps, seed, fallback)
+        cameras = list(intrinsics or [None] * len(images))
+        if len(cameras) != len(images):
+            raise ValueError(f"{len(cameras)} intrinsics for {len(images)} images")
+        groups: dict[tuple, list[int]] = {}
+        for index, (rgb, camera) in enumerate(zip(images, cameras, strict=True)):
+            kind = (tuple(rgb.shape), isinstance(rgb, torch.Tensor), camera is None)
+            groups.setdefault(kind, []).append(index)
+        outputs: dict[int, SharpDepthOutput] = {}
+        for (*_, unknown), members in groups.items():
+            chosen = None if unknown else [cameras[i] for i in members]
+            made = self._run([images[i] for i in members], chosen, call)
+            outputs.update(zip(members, made, strict=True))
+        return [outputs[index] for index in range(len(images))]
+
+    def new_memory(self, every: int | None = None) -> DraftMemory:
+        """A memory for the frames of one camera.
+
+        Args:
+            every: the generator pass serves this many frames; None takes the preset's number.
+        """
+        return DraftMemory(self.preset.generator_every if every is None else every)
+
+    @torch.inference_mode()
+    def _run(
+        self,
+        images: list[Array],
+        cameras: list[Array] | None,
+        call: _Call,
+        noise: tuple[Array, Array | None] | None = None,
+        memory: DraftMemory | None = None,
+    ) -> list[SharpDepthOutput]:
+        """The frame, for a batch of images of one size."""
+        self._check(call)
         timer = StageTimer(self.device)
-
         with timer.stage("preprocess"):
+            pictures = [_checked_image(rgb) for rgb in images]
+            batch = self.engine.transfers.upload(pictures).permute(0, 3, 1, 2)
             image = to_processing_size(
-                _image_batch(rgb, self.device),
-                _camera_batch(intrinsics),
-                processing_resolution,
-                self._padding_multiple,
+                batch, _camera_batch(cameras), self._resolution(call, batch), self._padding_multiple
             )
-        with timer.stage("metric"):
-            metric = self.metric_model.infer(image.rgb8, image.intrinsics)
-            metric_depth = metric.depth.to(self.device, torch.float32)
-
         affine = discrepancy = alignment = None
-        depth = metric_full = image.restore(metric_depth)
-        if mode != "metric":
-            shapes = self._noise_shapes(image, mode)
-            if noise is None:
-                draws = self._noise.draw(*shapes, seed)
+        if call.mode == "metric":
+            metric = self._measure(timer, image)
+            depth = metric_full = image.restore(metric.depth)
+        else:
+            draws = self._draw_noise(image, call, noise)
+            if call.mode == "sharpdepth":
+                metric, affine, discrepancy, flat = self._sharpen(
+                    timer, image, pictures, draws, call, memory
+                )
             else:
-                draws = self._noise.take(*shapes, noise)
-            run = self._sharpen if mode == "sharpdepth" else self._generate
-            affine, discrepancy, flat = run(timer, image, metric_depth, draws, lotus_steps)
+                metric, affine, discrepancy, flat = self._generate(timer, image, draws, call)
             with timer.stage("align"):
+                metric_full = image.restore(metric.depth)
                 affine, discrepancy = image.restore(affine), image.restore(discrepancy)
                 # The released aligned baseline fits on all pixels, the sharpener where both agree.
-                if mode == "sharpdepth":
+                if call.mode == "sharpdepth":
                     mask = (1 - discrepancy) > AGREEMENT
                     alignment = align_least_squares(affine, metric_full, mask)
                 else:
                     alignment = align_least_squares(affine, metric_full, space=self.generator.space)
                 alignment = replace(alignment, sound=alignment.sound & ~flat)
                 depth = alignment.apply(affine)
-                if fallback:
+                if call.fallback:
                     usable = alignment.sound.view(-1, 1, 1, 1) & depth.isfinite()
                     depth = depth.where(usable, metric_full)
-
+        answers = {
+            "depth": depth,
+            "metric_depth": metric_full,
+            "discrepancy": discrepancy,
+            "affine_depth": affine,
+            "intrinsics": _cameras_of(cameras, metric.intrinsics, image),
+            "scale": alignment and alignment.scale,
+            "shift": alignment and alignment.shift,
+            "sound": alignment and alignment.sound,
+        }
         with timer.stage("download"):
-            as_given = converter_for(rgb)
-            return SharpDepthOutput(
-                depth=as_given(depth),
-                metric_depth=as_given(metric_full),
-                discrepancy=as_given(discrepancy),
-                affine_depth=as_given(affine),
-                intrinsics=_camera_of(intrinsics, metric.intrinsics, image, as_given),
-                _alignment=alignment,
-                _timer=timer,
+            answers = {n: None if m is None else _as_answer(m) for n, m in answers.items()}
+            if not isinstance(images[0], torch.Tensor):
+                answers = self.engine.transfers.download(answers)
+        return [SharpDepthOutput(answers, index, timer) for index in range(len(images))]
+
+    def _check(self, call: _Call) -> None:
+        """Raises ValueError for arguments that this pipeline cannot run with."""
+        if call.mode not in get_args(Mode):
+            raise ValueError(f"mode {call.mode!r} is not one of {', '.join(get_args(Mode))}")
+        if not 1 <= call.lotus_steps <= self.generator.max_steps:
+            raise ValueError(
+                f"lotus_steps is {call.lotus_steps}; this generator takes 1 to "
+                f"{self.generator.max_steps}"
+            )
+        if call.mode == "sharpdepth" and self.sharpener is None:
+            raise ValueError(
+                'mode "sharpdepth" needs a sharpener, and this pipeline has a generator alone; use '
+                'mode "aligned", or load a sharpener beside it'
             )
 
-    def _sharpen(self, timer, image, metric_depth, noise, lotus_steps):
-        """Steps 3 to 10 of the released algorithm: affine depth, discrepancy and flatness."""
-        model = self.sharpener
-        with timer.stage("encode"):
-            extent = DepthRange.of(metric_depth)
-            normalised = extent.normalise(metric_depth)
-            # One batch for both: the encoder is a fifth of the frame's work.
-            pair = torch.cat([normalised.expand(-1, 3, -1, -1), image.rgb * 2 - 1])
-            metric_latent, image_latent = model.encode(pair).chunk(2)
-        with timer.stage("generate"):
-            if self._shared_latents:
-                latent = self.generator.generate(image_latent, noise.generator, lotus_steps)
-                drawn = self.generator.decode(latent).mean(1, keepdim=True)
-            else:
-                # Another latent space, or disparity: its depth crosses over as an image.
-                affine = self.generator.draw(image.rgb, noise.generator, lotus_steps)
-                drawn = self._as_normalised_depth(affine, metric_depth, extent)
-                latent = model.encode(drawn.expand(-1, 3, -1, -1))
-        with timer.stage("gate"):
-            discrepancy = discrepancy_map(drawn, normalised)
-            renoised = model.renoise(latent, noise.gate)
-            gated = gate_latent(discrepancy, renoised, metric_latent, model.stride)
-        with timer.stage("sharpen"):
-            sharpened = model.decode(model.predict(image_latent, gated)).mean(1, keepdim=True)
-        return sharpened, discrepancy, extent.flat
+    def _resolution(self, call: _Call, batch: torch.Tensor) -> int:
+        """The longest edge that the networks see."""
+        scale = self.preset.resolution_scale
+        if scale == 1 or call.processing_resolution < 0:
+            return call.processing_resolution
+        return round(scale * (call.processing_resolution or max(batch.shape[-2:])))
 
-    def _generate(self, timer, image, metric_depth, noise, lotus_steps):
-        """The generator alone: its map in [0, 1], and where it disagrees with the metric depth."""
-        with timer.stage("generate"):
-            affine = self.generator.draw(image.rgb, noise.generator, lotus_steps)
+    def _measure(self, timer, image: ProcessingImage) -> MetricDepth:
+        """Step 2: f_D, float32 on the pipeline's device."""
+        with timer.stage("metric"):
+            metric = self.metric_model.infer(image.rgb8, image.intrinsics)
+            depth = metric.depth.to(self.device, torch.float32, non_blocking=True)
+            return replace(metric, depth=depth)
+
+    def _sharpen(
+        self,
+        timer: StageTimer,
+        image: ProcessingImage,
+        pictures: list[torch.Tensor],
+        noise: Noise,
+        call: _Call,
+        memory: DraftMemory | None,
+    ) -> tuple[MetricDepth, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Steps 2 to 10 of the released algorithm: metric and affine depth, discrepancy, flatness.
+
+        f_D and the generator pass do not depend on each other. On a GPU they run beside each
+        other, and then the image is encoded before its metric depth is there; else f_D comes
+        first and both encodings are one batch.
+        """
+        run, side = self.engine.run, self.engine.side
+        draft = None
+        if memory is not None:
+            draft = memory.recall((image.rgb.shape, image.size, call), pictures[0])
+        if self.engine.schedule == "parallel" and self._shared_latents:
+            side.fork()
+            with timer.stage("encode"):
+                (image_latent,) = run("image", self._encode_image, image.rgb)
+            made = self._draft(timer, image_latent, noise, call) if draft is None else None
+            # Enqueued second: the VAE's few long kernels keep the GPU busy while the host
+            # launches f_D's many short ones.
+            with side.beside():
+                metric = self._measure(timer, image)
+            side.join(metric.depth, metric.intrinsics)
+            with timer.stage("encode"):
+                encoded = run("depth", self._encode_depth, metric.depth)
+        else:
+            metric = self._measure(timer, image)
+            with timer.stage("encode"):
+                if self.engine.schedule == "sequential":
+                    encoded = run("depth", self._encode_depth, metric.depth)
+                    (image_latent,) = run("image", self._encode_image, image.rgb)
+                else:
+                    image_latent, *encoded = run("both", self._encode_both, image.rgb, metric.depth)
+            made = None
+            if not self._shared_latents:
+                made = self._foreign_draft(timer, image, metric.depth, noise, call)
+            elif draft is None:
+                made = self._draft(timer, image_latent, noise, call)
+        normalised, metric_latent, *extent = encoded
+        extent = DepthRange(*extent)
+        if made is not None:
+            latent, drawn = made
+            if memory is not None:
+                memory.keep(Draft(latent, drawn, extent))
+        else:
+            latent, drawn = draft.latent, extent.carry(draft.drawn, draft.extent)
+        with timer.stage("gate"):
+            gated, discrepancy = run(
+                "gate", self._gate, normalised, metric_latent, latent, drawn, noise.gate
+            )
+        with timer.stage("sharpen"):
+            (sharpened,) = run("sharpen", self._redraw, image_latent, gated)
+        return metric, sharpened, discrepancy, extent.flat
+
+    # The passes of the method: of tensors alone, so that the engine can record and replay them.
+
+    def _encode_image(self, rgb: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """z_i."""
+        return (self._encoder.encode(rgb * 2 - 1),)
+
+    def _encode_depth(self, metric_depth: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """n, z_d, and the range that n is on."""
         extent = DepthRange.of(metric_depth)
-        drawn = self._as_normalised_depth(affine, metric_depth, extent)
-        return affine, discrepancy_map(drawn, extent.normalise(metric_depth)), extent.flat
+        normalised = extent.normalise(metric_depth)
+        latent = self._encoder.encode(normalised.expand(-1, 3, -1, -1))
+        return normalised, latent, extent.near, extent.extent, extent.flat
+
+    def _encode_both(
+        self, rgb: torch.Tensor, metric_depth: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """z_i, then as `_encode_depth`, by one pass of the encoder."""
+        extent = DepthRange.of(metric_depth)
+        normalised = extent.normalise(metric_depth)
+        pair = torch.cat([normalised.expand(-1, 3, -1, -1), rgb * 2 - 1])
+        latent, image_latent = self._encoder.encode(pair).chunk(2)
+        return image_latent, normalised, latent, extent.near, extent.extent, extent.flat
+
+    def _draft(self, timer, image_latent, noise: Noise, call: _Call) -> tuple[torch.Tensor, ...]:
+        """z_g and d_g."""
+
+        def draft(image_latent, *noise):
+            latent = self._generator.generate(image_latent, *(noise or (None,)), call.lotus_steps)
+            return latent, self._draft_decoder.decode(latent).mean(1, keepdim=True)
+
+        start = () if noise.generator is None else (noise.generator,)
+        with timer.stage("generate"):
+            return self.engine.run(("draft", call.lotus_steps), draft, image_latent, *start)
+
+    def _foreign_draft(self, timer, image, metric_depth, noise: Noise, call: _Call):
+        """z_g and d_g of a generator with another latent space, or of disparity: its depth crosses
+        over as an image."""
+        with timer.stage("generate"):
+            affine = self._draw(image.rgb, noise.generator, call.lotus_steps)
+            extent = DepthRange.of(metric_depth)
+            drawn = self._as_normalised_depth(affine, metric_depth, extent)
+            return self._encoder.encode(drawn.expand(-1, 3, -1, -1)), drawn
+
+    def _gate(self, normalised, metric_latent, latent, drawn, noise) -> tuple[torch.Tensor, ...]:
+        """z' and e."""
+        discrepancy = discrepancy_map(drawn, normalised)
+        renoised = self._sharpener.renoise(latent, noise)
+        stride = self._sharpener.stride
+        return gate_latent(discrepancy, renoised, metric_latent, stride), discrepancy
+
+    def _redraw(self, image_latent, gated) -> tuple[torch.Tensor, ...]:
+        """d_s."""
+        latent = self._sharpener.predict(image_latent, gated)
+        return (self._decoder.decode(latent).mean(1, keepdim=True),)
+
+    def _generate(self, timer, image, noise: Noise, call: _Call):
+        """The generator alone: metric depth, its map in [0, 1], where they disagree, flatness."""
+        metric = self._measure(timer, image)
+        with timer.stage("generate"):
+            affine = self._draw(image.rgb, noise.generator, call.lotus_steps)
+        extent = DepthRange.of(metric.depth)
+        drawn = self._as_normalised_depth(affine, metric.depth, extent)
+        discrepancy = discrepancy_map(drawn, extent.normalise(metric.depth))
+        return metric, affine, discrepancy, extent.flat
+
+    def _draw(self, rgb: torch.Tensor, noise: torch.Tensor | None, steps: int) -> torch.Tensor:
+        """The generator's own map in [0, 1]; generators of other packages take one image."""
+        if isinstance(self._generator, DepthDiffusion):
+            return self._generator.draw(rgb, noise, steps)
+        return torch.cat([self._generator.draw(one, noise, steps) for one in rgb.split(1)])
 
     def _as_normalised_depth(self, affine, metric_depth, extent: DepthRange) -> torch.Tensor:
         """A generator's map in [0, 1] as depth in [-1, 1], [B, 1, h, w]."""
@@ -243,11 +489,21 @@ class SharpDepthPipeline:
         metres = align_least_squares(affine, metric_depth, space="disparity").apply(affine)
         return extent.normalise(metres)
 
-    def _noise_shapes(self, image: ProcessingImage, mode: Mode) -> tuple[Shape, Shape]:
-        """Of the generator's draw and of the gate's."""
+    def _draw_noise(
+        self, image: ProcessingImage, call: _Call, given: tuple[Array, Array | None] | None
+    ) -> Noise:
+        """Both draws, the same for each image of the batch."""
         size = image.rgb.shape[-2:]
-        gate = self.sharpener.noise_shape(*size) if mode == "sharpdepth" else None
-        return self.generator.noise_shape(*size), gate
+        generator: Shape = self.generator.noise_shape(*size)
+        gate: Shape = self.sharpener.noise_shape(*size) if call.mode == "sharpdepth" else None
+        if given is None:
+            draws = self._noise.draw(generator, gate, call.seed)
+        else:
+            draws = self._noise.take(generator, gate, given)
+        count = len(image.rgb)
+        if count == 1 or not isinstance(self.generator, DepthDiffusion):
+            return draws
+        return Noise(*(d if d is None else d.expand(count, -1, -1, -1) for d in draws.both))
 
     @property
     def _padding_multiple(self) -> int:
@@ -271,36 +527,46 @@ def _share_latents(generator: DepthGenerator, sharpener: DepthDiffusion | None) 
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def _image_batch(rgb: Array, device: torch.device) -> torch.Tensor:
-    """uint8 [1, 3, H, W] on the device."""
+def _checked_image(rgb: Array) -> torch.Tensor:
+    """uint8 [H, W, 3], where it was."""
     image = torch.as_tensor(rgb)
     if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != torch.uint8 or not image.numel():
         raise ValueError(
             f"rgb is {image.dtype} {list(image.shape)}; give a uint8 image [H, W, 3] that is not "
             "empty"
         )
-    return image.to(device).permute(2, 0, 1)[None]
+    return image
 
 
-def _camera_batch(intrinsics: Array | None) -> torch.Tensor | None:
-    """float32 [1, 3, 3], where it was: nine numbers on the host are compared with the last
+def _camera_batch(cameras: list[Array] | None) -> torch.Tensor | None:
+    """float32 [B, 3, 3], where they were: nine numbers on the host are compared with the last
     frame's without waiting for the device."""
-    if intrinsics is None:
+    if cameras is None:
         return None
-    camera = torch.as_tensor(intrinsics, dtype=torch.float32)
-    if camera.shape != (3, 3):
-        raise ValueError(f"intrinsics are {list(camera.shape)}; give a [3, 3] matrix in pixels")
-    return camera[None]
+    batch = [torch.as_tensor(camera, dtype=torch.float32) for camera in cameras]
+    for camera in batch:
+        if camera.shape != (3, 3):
+            raise ValueError(f"intrinsics are {list(camera.shape)}; give a [3, 3] matrix in pixels")
+    return torch.stack(batch)
 
 
-def _camera_of(given, estimated, image: ProcessingImage, as_given):
-    """The camera of the full image: the caller's, or the estimate scaled back to its size."""
+def _cameras_of(
+    given: list[Array] | None, estimated: torch.Tensor | None, image: ProcessingImage
+) -> torch.Tensor | None:
+    """The cameras of the full images, [B, 3, 3]: the caller's, or the estimates scaled back."""
     if given is not None:
-        return as_given(torch.as_tensor(given, dtype=torch.float32)[None, None])
+        return _camera_batch(given)
     if estimated is None:
         return None
     height, width = (
         edge - pad for edge, pad in zip(image.rgb.shape[-2:], image.padding, strict=True)
     )
-    scale = estimated.new_tensor([image.size[1] / width, image.size[0] / height, 1.0])
-    return as_given((estimated.float() * scale[:, None])[:, None])
+    cameras = estimated.float().clone()
+    # Row by row by a number: a tensor of factors would have to come from the host.
+    cameras[:, 0] *= image.size[1] / width
+    cameras[:, 1] *= image.size[0] / height
+    return cameras
+
+
+def _as_answer(values: torch.Tensor) -> torch.Tensor:
+    return values if values.dtype == torch.bool else values.float()

@@ -13,22 +13,28 @@ class StageTimer:
 
     def __init__(self, device: torch.device) -> None:
         self._on_gpu = device.type == "cuda"
-        self._marks: dict[str, tuple] = {}
+        self._marks: dict[str, list[tuple]] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure the body; a stage entered twice in a frame keeps its last time."""
+        """Measure the body, on the current stream; a stage entered twice in a frame is summed."""
         begin = self._now()
         yield
-        self._marks[name] = (begin, self._now())
+        self._marks.setdefault(name, []).append((begin, self._now()))
 
     def milliseconds(self) -> dict[str, float]:
         """Time of each stage, in order. On the GPU this waits for the last stage to end."""
         if not self._on_gpu:
-            return {name: (end - begin) * 1e3 for name, (begin, end) in self._marks.items()}
-        for _, end in self._marks.values():
-            end.synchronize()
-        return {name: begin.elapsed_time(end) for name, (begin, end) in self._marks.items()}
+            return {
+                name: sum(end - begin for begin, end in marks) * 1e3
+                for name, marks in self._marks.items()
+            }
+        for marks in self._marks.values():
+            marks[-1][1].synchronize()
+        return {
+            name: sum(begin.elapsed_time(end) for begin, end in marks)
+            for name, marks in self._marks.items()
+        }
 
     def _now(self):
         if not self._on_gpu:

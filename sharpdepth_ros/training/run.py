@@ -11,12 +11,14 @@ from sharpdepth_ros.training.config import load_config
 from sharpdepth_ros.training.stages.lotus import LotusOptions, LotusStage
 from sharpdepth_ros.training.stages.metric import MetricOptions, MetricStage
 from sharpdepth_ros.training.stages.sharpen import SharpenOptions, SharpenStage
+from sharpdepth_ros.training.stages.tiny_vae import TinyVaeOptions, TinyVaeStage
 from sharpdepth_ros.training.stages.vae import VaeOptions, VaeStage
 from sharpdepth_ros.training.trainer import LossNotFinite, Trainer
 
 STAGES = {
     "metric": (MetricStage, MetricOptions),
     "vae": (VaeStage, VaeOptions),
+    "tiny-vae": (TinyVaeStage, TinyVaeOptions),
     "lotus": (LotusStage, LotusOptions),
     "sharpen": (SharpenStage, SharpenOptions),
 }

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["metric", "generator", "sharpener"]
+Kind = Literal["metric", "generator", "sharpener", "tiny-vae"]
 
 HUB = "hub"
 RELEASE = "release"
@@ -159,6 +159,7 @@ CATALOGUE: tuple[ModelEntry, ...] = (
         950,
         "ignores",
     ),
+    ModelEntry("taesd", "tiny-vae", "tiny-vae", HUB, "madebyollin/taesd", "MIT", 2.4, "ignores"),
 )
 
 

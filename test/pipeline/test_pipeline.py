@@ -18,7 +18,7 @@ def scene(height=60, width=80, seed=5):
 @pytest.fixture(scope="module")
 def pipe(data):
     return SharpDepthPipeline.from_pretrained(
-        data / "tiny_checkpoint", metric_model="demo", device="cpu"
+        data / "tiny_checkpoint", metric_model="demo", device="cpu", precision="fp32"
     )
 
 

@@ -11,6 +11,7 @@ from sharpdepth_ros.training import train
 
 TINY = ["data.width=32", "data.height=24", "run.cpu=true", "run.log_every=1"]
 VAE = ["stage.channels=[8,8,16]", "stage.latent_channels=4"]
+TINY_VAE = ["stage.channels=8", "stage.encoder_blocks=[1,1,1]", "stage.decoder_blocks=[1,1,1]"]
 LOTUS = ["stage.channels=[16,32]", "stage.attention=[false,true]"]
 METRIC = [
     "stage.image_shape=[24,32]",
@@ -38,6 +39,7 @@ class TinyStack:
         options = {
             "metric": METRIC,
             "vae": VAE,
+            "tiny-vae": [*TINY_VAE, f"stage.vae={self.vae}"],
             "lotus": [*LOTUS, f"stage.vae={self.vae}"],
             "sharpen": [
                 f"stage.lotus={self.lotus}",

@@ -19,7 +19,7 @@ class Resumable(Protocol):
 
 
 class Stage(Protocol):
-    """One of the four trainings.
+    """One of the trainings.
 
     Attributes:
         network: what is trained, float32.

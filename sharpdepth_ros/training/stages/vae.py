@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
-from sharpdepth_ros.pipeline.discrepancy import DepthRange
+from sharpdepth_ros.training.augmentation import random_part_of_range
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.losses import edge_l1, kl_divergence
 
@@ -92,7 +92,7 @@ class VaeStage:
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         batch = batch.mirrored()
         images = batch.rgb.float() / 127.5 - 1
-        depth = self._random_extent(batch.depth)
+        depth = random_part_of_range(batch.depth.clamp(max=self._options.max_depth))
         given = torch.cat([images, depth.expand(-1, 3, -1, -1)])
         decoded, mean, logvar = self._reconstruct(given)
         # The pipeline reads the channel mean of a decoded depth map.
@@ -117,16 +117,6 @@ class VaeStage:
         if self.state.deviation is not None:
             self._vae.register_to_config(scaling_factor=1 / self.state.deviation)
         self._vae.save_pretrained(folder / "vae")
-
-    def _random_extent(self, depth: torch.Tensor) -> torch.Tensor:
-        """Depth in [-1, 1], each map in a random part of that range: a window of a depth map does
-        not reach from -1 to 1."""
-        depth = depth.clamp(max=self._options.max_depth)
-        normalised = DepthRange.of(depth).normalise(depth)
-        low, high = torch.rand(2, len(depth), 1, 1, 1, device=depth.device).sort(dim=0).values
-        whole = torch.rand(len(depth), 1, 1, 1, device=depth.device) < 0.5
-        within = (normalised + 1) * (high - low) + 2 * low - 1
-        return torch.where(whole, normalised, within)
 
     def _build(self) -> AutoencoderKL:
         o = self._options
