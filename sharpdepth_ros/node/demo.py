@@ -24,8 +24,8 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.export.depth_files import write_depth_png, write_rgb
+from sharpdepth_ros.node.cloud_reading import read_points
 from sharpdepth_ros.node.images import image_to_rgb
-from sharpdepth_ros.node.point_cloud import read_points
 from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
 
 KEPT_MESSAGES = 64

@@ -52,7 +52,7 @@ class DemoCamera(Node):
             self._frames = folder_frames(Path(folder), intrinsics)
         else:
             self._frames = synthetic_frames(*size, seed, rate)
-        self._write_image = ImageWriter()
+        self._write_image = ImageWriter(Image)
         self._images = self.create_publisher(Image, "image", qos_profile_sensor_data)
         self._infos = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
         self.create_timer(1.0 / rate, self._publish)
@@ -60,7 +60,7 @@ class DemoCamera(Node):
     def _publish(self) -> None:
         rgb, camera = next(self._frames)
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
-        self._infos.publish(depth_camera_info(camera, header, CameraInfo()))
+        self._infos.publish(depth_camera_info(camera, header, CameraInfo(), CameraInfo))
         self._images.publish(self._write_image(rgb, "rgb8", header))
 
 

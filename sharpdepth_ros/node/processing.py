@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.edge_filter import flying_points
@@ -23,6 +21,9 @@ from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.scale_smoothing import ScaleSmoother
 
 if TYPE_CHECKING:
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+    from std_msgs.msg import Header
+
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthOutput, SharpDepthPipeline
 
 
@@ -93,74 +94,37 @@ class FrameResult:
         return self.frame.image.header
 
 
-class FrameProcessor:
-    """Turns frames into results. Used by one thread only."""
+class CameraPictures:
+    """Decodes and rectifies the frames of one camera."""
 
-    def __init__(self, pipeline: SharpDepthPipeline, parameters: Callable[[], Parameters]) -> None:
-        """Args: the loaded pipeline; what gives the current parameter values."""
-        self._pipeline = pipeline
-        self._parameters = parameters
+    def __init__(self) -> None:
         self._info_key: object = None
         self._calibration: Calibration
         self._rectifier: Rectifier | None = None
-        self._steady_scale = ScaleSmoother()
 
-    @torch.inference_mode()
-    def warm_up(self, width: int = 640, height: int = 480) -> None:
-        """One frame of nothing, so that the first real one finds everything allocated."""
-        camera = CameraModel(width, height, width, width, width / 2, height / 2)
-        rgb = np.full((height, width, 3), 127, np.uint8)
-        output = self._infer(rgb, camera, self._parameters(), self._parameters().mode)
-        output.depth.cpu()
+    def __call__(
+        self, frame: Frame, rectify: bool, timings: dict[str, float]
+    ) -> tuple[np.ndarray, CameraModel]:
+        """The rectified picture of a frame and its camera.
 
-    @torch.inference_mode()
-    def __call__(self, frame: Frame, demand: Demand) -> FrameResult:
-        """Processes a frame.
+        Args:
+            frame: image and camera_info.
+            rectify: the parameter of this name.
+            timings: gets the milliseconds of both steps.
+
+        Returns:
+            uint8 [H, W, 3] and the pinhole camera of it.
 
         Raises:
-            BadInput: the frame's messages cannot be used.
+            BadInput: the messages cannot be used.
         """
-        parameters = self._parameters()
-        timings: dict[str, float] = {}
         with _stage(timings, "convert"):
             rgb = _picture(frame.image)
         with _stage(timings, "rectify"):
             calibration = self._calibration_of(frame.info)
             _check_size(rgb, calibration, frame.info)
-            rgb = self._rectified(rgb, calibration, parameters.rectify)
-        camera = calibration.rectified
-        only_metric = demand.metric and not (demand.depth or demand.discrepancy)
-        output = self._infer(rgb, camera, parameters, "metric" if only_metric else parameters.mode)
-        with _stage(timings, "filter"):
-            depth = None
-            if demand.depth:
-                depth = self._steady_scale(output.depth, rgb, parameters.scale_smoothing)
-                depth = _filtered(depth, output.discrepancy, camera, parameters)
-        with _stage(timings, "to_host"):
-            result = FrameResult(
-                frame=frame,
-                rgb=rgb,
-                camera=camera,
-                depth=_host(depth),
-                discrepancy=_host(output.discrepancy) if demand.discrepancy else None,
-                metric_depth=_host(output.metric_depth) if demand.metric else None,
-                aligned=output.aligned or parameters.mode == "metric" or only_metric,
-                timings=timings,
-            )
-        timings.update(output.timings)
-        return result
-
-    def _infer(
-        self, rgb: np.ndarray, camera: CameraModel, parameters: Parameters, mode: str
-    ) -> SharpDepthOutput:
-        return self._pipeline(
-            torch.from_numpy(rgb),
-            torch.from_numpy(camera.matrix),
-            mode=mode,
-            processing_resolution=parameters.processing_resolution,
-            lotus_steps=parameters.lotus_steps,
-            seed=parameters.seed,
-        )
+            rgb = self._rectified(rgb, calibration, rectify)
+        return rgb, calibration.rectified
 
     def _calibration_of(self, info: CameraInfo) -> Calibration:
         """Reads a CameraInfo; a stream repeats the same one, so the last is kept."""
@@ -194,8 +158,74 @@ class FrameProcessor:
         return self._rectifier(rgb)
 
 
+class FrameProcessor:
+    """Turns frames into results. Used by one thread only.
+
+    Attributes:
+        steady_scale: what remembers the last frame, for scale_smoothing.
+    """
+
+    def __init__(self, pipeline: SharpDepthPipeline, parameters: Callable[[], Parameters]) -> None:
+        """Args: the loaded pipeline; what gives the current parameter values."""
+        self._pipeline = pipeline
+        self._parameters = parameters
+        self._pictures = CameraPictures()
+        self.steady_scale = ScaleSmoother()
+
+    @torch.inference_mode()
+    def warm_up(self, width: int = 640, height: int = 480) -> None:
+        """One frame of nothing, so that the first real one finds everything allocated."""
+        camera = CameraModel(width, height, width, width, width / 2, height / 2)
+        rgb = np.full((height, width, 3), 127, np.uint8)
+        output = self._infer(rgb, camera, self._parameters(), self._parameters().mode)
+        output.depth.cpu()
+
+    @torch.inference_mode()
+    def __call__(self, frame: Frame, demand: Demand) -> FrameResult:
+        """Processes a frame.
+
+        Raises:
+            BadInput: the frame's messages cannot be used.
+        """
+        parameters = self._parameters()
+        timings: dict[str, float] = {}
+        rgb, camera = self._pictures(frame, parameters.rectify, timings)
+        only_metric = demand.metric and not (demand.depth or demand.discrepancy)
+        output = self._infer(rgb, camera, parameters, "metric" if only_metric else parameters.mode)
+        with _stage(timings, "filter"):
+            depth = None
+            if demand.depth:
+                depth = self.steady_scale(output.depth, rgb, parameters.scale_smoothing)
+                depth = _filtered(depth, output.discrepancy, camera, parameters)
+        with _stage(timings, "to_host"):
+            result = FrameResult(
+                frame=frame,
+                rgb=rgb,
+                camera=camera,
+                depth=_host(depth),
+                discrepancy=_host(output.discrepancy) if demand.discrepancy else None,
+                metric_depth=_host(output.metric_depth) if demand.metric else None,
+                aligned=output.aligned or parameters.mode == "metric" or only_metric,
+                timings=timings,
+            )
+        timings.update(output.timings)
+        return result
+
+    def _infer(
+        self, rgb: np.ndarray, camera: CameraModel, parameters: Parameters, mode: str
+    ) -> SharpDepthOutput:
+        return self._pipeline(
+            torch.from_numpy(rgb),
+            torch.from_numpy(camera.matrix),
+            mode=mode,
+            processing_resolution=parameters.processing_resolution,
+            lotus_steps=parameters.lotus_steps,
+            seed=parameters.seed,
+        )
+
+
 def _picture(image: Image | CompressedImage) -> np.ndarray:
-    decode = compressed_to_rgb if isinstance(image, CompressedImage) else image_to_rgb
+    decode = compressed_to_rgb if hasattr(image, "format") else image_to_rgb
     try:
         return decode(image)
     except ValueError as error:
