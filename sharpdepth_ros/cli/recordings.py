@@ -66,7 +66,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--min-interval", type=float, default=0.0, help="seconds between frames that are taken"
     )
     extract.add_argument(
-        "--image-format", default="png", choices=("png", "jpg"), help="of the images"
+        "--image-format",
+        default="auto",
+        choices=("auto", "png", "jpg"),
+        help="auto: the recorded JPEG where the picture is not changed, else png",
     )
     extract.set_defaults(run=_extract)
 
