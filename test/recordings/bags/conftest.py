@@ -8,10 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
+
+from .stand_in_command import StandIn
 
 W, H = 48, 32
 BEGIN = 1_700_000_000_000_000_000
@@ -85,7 +86,15 @@ class Bag:
         self.entries.append((topic, kind, at, message))
 
     def add_frame(
-        self, number: int, *, compressed=False, camera="/camera", stamp=None, info=True, **fields
+        self,
+        number: int,
+        *,
+        compressed=False,
+        camera="/camera",
+        stamp=None,
+        info=True,
+        pixels=None,
+        **fields,
     ) -> None:
         """An image and its CameraInfo, recorded one and two microseconds after their stamp."""
         stamp = BEGIN + number * STEP if stamp is None else stamp
@@ -93,7 +102,7 @@ class Bag:
         kind = messages.COMPRESSED_IMAGE if compressed else messages.IMAGE
         make = jpeg if compressed else image
         topic = f"{camera}/image_raw" + "/compressed" * compressed
-        self.add(topic, kind, at + 1000, make(picture(number), stamp))
+        self.add(topic, kind, at + 1000, make(picture(number) if pixels is None else pixels, stamp))
         if info:
             message = camera_info(stamp, **fields)
             self.add(f"{camera}/camera_info", messages.CAMERA_INFO, at + 2000, message)
@@ -149,33 +158,6 @@ def digest(path: Path) -> str:
         found.update(f"{file.name} {file.stat().st_mtime_ns}".encode())
         found.update(file.read_bytes() if file.is_file() else b"")
     return found.hexdigest()
-
-
-@dataclass(frozen=True)
-class _Output:
-    depth: torch.Tensor
-    metric_depth: torch.Tensor
-    discrepancy: torch.Tensor | None
-    aligned: bool
-    timings: dict = field(default_factory=dict)
-
-
-class StandIn:
-    """A pipeline whose depth in metres is 1 + red / 100: each picture's own."""
-
-    device = torch.device("cpu")
-
-    def __init__(self):
-        self.calls = 0
-        self.fail_at: set[int] = set()
-
-    def __call__(self, rgb, intrinsics, *, mode, **_):
-        self.calls += 1
-        if self.calls in self.fail_at:
-            raise RuntimeError("the device had enough")
-        depth = 1 + rgb[..., 0].float() / 100
-        discrepancy = rgb[..., 1].float() / 255
-        return _Output(depth, depth + 1, None if mode == "metric" else discrepancy, True)
 
 
 @pytest.fixture
