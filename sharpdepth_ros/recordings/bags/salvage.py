@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import shutil
-import sqlite3
 import struct
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
+import apsw
 import lz4.frame
 import yaml
 import zstandard
@@ -32,7 +33,9 @@ _FURTHEST_STEP = 2**24
 Raw = tuple[Topic, int, bytes]
 
 _MAGIC = b"\x89MCAP0\r\n"
-#: Before each record: its kind and its length.
+#: Of SQLite: magic, bytes in a page (1 is 65536), pages.
+_SQLITE_HEADER = struct.Struct(">16sH10xI")
+#: Before each record of mcap: its kind and its length.
 _HEAD = struct.Struct("<BQ")
 _PARSERS = {
     Opcode.SCHEMA: lambda stream, length: Schema.read(stream),
@@ -49,6 +52,40 @@ _UNFINISHED = {
 
 def _stream(data: bytes) -> ReadDataStream:
     return ReadDataStream(io.BytesIO(data))
+
+
+class _Vfs(apsw.VFS):
+    """Shows SQLite a file at the length that its header claims; what is missing fails to be read.
+
+    SQLite itself fills in zeros, and a picture whose end was lost would pass for a whole one.
+    """
+
+    name = "sharpdepth-salvage"
+
+    def __init__(self) -> None:
+        super().__init__(self.name, "")
+
+    def xOpen(self, name, flags):
+        return super().xOpen(name, flags) if name is None else _VfsFile("", name, flags)
+
+
+class _VfsFile(apsw.VFSFile):
+    def xFileSize(self) -> int:
+        size = super().xFileSize()
+        if size < _SQLITE_HEADER.size:
+            return size
+        _, page, pages = _SQLITE_HEADER.unpack(super().xRead(_SQLITE_HEADER.size, 0))
+        return max(size, (65536 if page == 1 else page) * pages)
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        if offset + amount > max(super().xFileSize(), 100):
+            raise apsw.IOError(f"the file has ended before byte {offset + amount}")
+        return super().xRead(amount, offset)
+
+
+@functools.cache
+def _as_long_as_it_says() -> _Vfs:
+    return _Vfs()
 
 
 def has_journal(path: Path) -> bool:
@@ -119,7 +156,7 @@ class DamagedSqlite(DamagedFile):
             self.problems.note(f"{path.name} was not closed: its journal (-wal) is read too")
         try:
             self._by_id = self._read_topics()
-        except sqlite3.Error as error:
+        except apsw.Error as error:
             self.close()
             raise ValueError(f"{path} has no list of topics that can be read: {error}") from error
         self.topics = dict.fromkeys(self._by_id.values(), 0)
@@ -141,7 +178,7 @@ class DamagedSqlite(DamagedFile):
                         if topic in self._by_id:
                             yield self._by_id[topic], stamp, data
                     break
-                except sqlite3.Error as error:
+                except apsw.Error as error:
                     reason = str(error)
                     step = 2 * step or 1
         if step:
@@ -152,24 +189,30 @@ class DamagedSqlite(DamagedFile):
         if lost:
             self.problems.note(f"{self._path.name}: {lost} messages in its middle are lost")
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> apsw.Connection:
         # Immutable: without it SQLite writes beside the file, and here nothing is written.
         if self._copied:
-            return sqlite3.connect(self._path)
-        return sqlite3.connect(f"file:{quote(str(self._path))}?immutable=1&mode=ro", uri=True)
+            return apsw.Connection(str(self._path))
+        return apsw.Connection(
+            f"file:{quote(str(self._path))}?immutable=1",
+            flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
+            vfs=_as_long_as_it_says().name,
+        )
 
     def _read_topics(self) -> dict[int, Topic]:
         with contextlib.closing(self._open()) as database:
             columns = {row[1] for row in database.execute("PRAGMA table_info(topics)")}
             if not columns:
-                raise sqlite3.DatabaseError("there is no table topics")
+                raise apsw.SQLError("there is no table topics")
             wanted = ("offered_qos_profiles", "type_description_hash")
             extra = [name if name in columns else "''" for name in wanted]
-            rows = database.execute(
-                f"SELECT id, name, type, serialization_format, {', '.join(extra)} FROM topics"
-            ).fetchall()
+            rows = list(
+                database.execute(
+                    f"SELECT id, name, type, serialization_format, {', '.join(extra)} FROM topics"
+                )
+            )
             definitions: dict[str, str] = {}
-            with contextlib.suppress(sqlite3.Error):  # older files have none
+            with contextlib.suppress(apsw.Error):  # older files have none
                 definitions = dict(
                     database.execute(
                         "SELECT topic_type, encoded_message_definition FROM message_definitions"

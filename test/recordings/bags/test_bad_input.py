@@ -88,7 +88,7 @@ def test_a_truncated_bag_is_used_up_to_where_it_ends(
     assert frames == list(range(len(frames)))
     assert 0.5 * FRAMES < len(frames) < 0.65 * FRAMES
     copied = [m for m in read(tmp_path / "out") if m[0].startswith("/camera")]
-    assert copied == whole[: len(copied)]
+    assert copied == [message for message in whole if message in copied]
 
 
 def test_an_mcap_cut_inside_its_only_chunk_gives_the_messages_before_the_cut(
@@ -103,12 +103,16 @@ def test_an_mcap_cut_inside_its_only_chunk_gives_the_messages_before_the_cut(
 
 
 @pytest.mark.parametrize("compression", ["storage", "message"])
-def test_a_packed_mcap_that_was_cut_off_is_used(long_bag, tmp_path, run, compression):
-    source = long_bag.write(tmp_path / "in", "mcap", compression)
+def test_a_packed_mcap_that_was_cut_off_is_used(tmp_path, run, compression):
+    bag, rng = Bag(), np.random.default_rng(0)
+    for number in range(FRAMES):
+        noise = rng.integers(0, 255, (200, 200, 3), np.uint8)  # does not shrink
+        bag.add_frame(number, pixels=noise, width=200, height=200)
+    source = bag.write(tmp_path / "in", "mcap", compression)
     _cut(_file(source), 0.7)
     status, _, frames = run(source)
     assert status == 1
-    assert 5 < len(frames) < FRAMES
+    assert 0.6 * FRAMES < len(frames) < 0.75 * FRAMES
 
 
 def test_an_mcap_without_index_and_footer_loses_nothing(long_bag, tmp_path, run):
@@ -129,7 +133,7 @@ def test_an_mcap_without_index_and_footer_loses_nothing(long_bag, tmp_path, run)
 def test_a_damaged_chunk_in_the_middle_costs_only_itself(tmp_path, run):
     bag = Bag()
     big = 400
-    for number in range(6):
+    for number in range(12):
         pixels = picture(number, big, big)
         bag.add_frame(number, pixels=pixels, width=big, height=big)
     source = bag.write(tmp_path / "in", "mcap", "storage")
@@ -143,8 +147,8 @@ def test_a_damaged_chunk_in_the_middle_costs_only_itself(tmp_path, run):
     status, said, frames = run(source)
     assert status == 1
     assert "damaged" in said
-    assert 2 <= len(frames) < 6
-    assert {0, 5} <= set(frames)
+    assert 6 <= len(frames) < 12
+    assert {0, 11} <= set(frames)
 
 
 def test_rows_behind_a_damaged_page_are_found(long_bag, tmp_path, run):
