@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -145,7 +146,10 @@ class CameraStream:
         )
 
     def add(self, message: Recorded) -> list[Frame]:
-        """The frames that a message completes, those of the selection only."""
+        """The frames that a message completes, those of the selection only.
+
+        A camera that has no camera_info at all gives frames whose `info` is None.
+        """
         is_image = message.topic in self.camera.image
         if not (is_image or message.topic in self.camera.info):
             return []
@@ -162,10 +166,12 @@ class CameraStream:
             return []
         self.images += 1
         self._watch_stamps(content)
-        if self._intrinsics is None:
+        if self._intrinsics is not None:
+            self._with_own_info(content)
+        elif self.camera.info:
             self._pairs.add_image(content)
         else:
-            self._with_own_info(content)
+            self._paired.append(Frame(content, None, time.monotonic()))
         return self._completed()
 
     def finish(self) -> None:
