@@ -72,16 +72,19 @@ def stages(width: int, height: int, node: Node) -> list[tuple[str, Callable[[], 
     info.p = np.hstack((matrix, np.zeros((3, 1)))).ravel()
     lens = Distortion("plumb_bob", (-0.3, 0.1, 0.0, 0.0, 0.0))
     rectify = Rectifier(Calibration(camera, lens, tuple(np.eye(3).ravel()), camera, True))
-    messages = {code: ImageWriter()(rgb, "rgb8", header) for code in ("rgb8", "bgr8")}
+    messages = {code: ImageWriter(Image)(rgb, "rgb8", header) for code in ("rgb8", "bgr8")}
     messages["bgr8"].encoding = "bgr8"
-    write_depth, write_preview = ImageWriter(), ImageWriter()
-    write_points, write_confident = PointCloudWriter(), PointCloudWriter()
+    write_depth, write_preview = ImageWriter(Image), ImageWriter(Image)
+    write_points, write_confident = (
+        PointCloudWriter(PointCloud2, PointField),
+        PointCloudWriter(PointCloud2, PointField),
+    )
     tensor = torch.from_numpy(depth)
     serialized = serialize_message(messages["rgb8"])
     publishers = {name: node.create_publisher(kind, name, QOS) for name, kind in TOPICS.items()}
     outgoing = {
         "depth": write_depth(depth, "32FC1", header),
-        "camera_info": depth_camera_info(camera, header, info),
+        "camera_info": depth_camera_info(camera, header, info, CameraInfo),
         "points": write_points(depth, camera, header, rgb),
     }
 
@@ -110,7 +113,7 @@ def stages(width: int, height: int, node: Node) -> list[tuple[str, Callable[[], 
             for angle in (1.0, 2.0, 3.0)
             for share in [flying_points(edges, camera, angle).float().mean().item()]
         ),
-        ("depth/camera_info", lambda: depth_camera_info(camera, header, info), True),
+        ("depth/camera_info", lambda: depth_camera_info(camera, header, info, CameraInfo), True),
         ("depth to Image 32FC1", lambda: write_depth(depth, "32FC1", header), True),
         (
             "depth to Image 16UC1",

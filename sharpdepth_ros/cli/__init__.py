@@ -6,8 +6,9 @@ Rooms are imported when their subcommand runs: help and errors come without load
 
 import argparse
 import sys
+from collections.abc import Container
 
-from sharpdepth_ros.cli import demo, evaluation, image, machine, training
+from sharpdepth_ros.cli import demo, evaluation, image, machine, recordings, training
 
 BAD_USAGE = 2
 
@@ -18,9 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog="sharpdepth", description="Sharp metric depth from one camera."
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for part in (image, demo, machine, training, evaluation):
+    for part in (image, recordings, demo, machine, training, evaluation):
         part.add_commands(commands)
-    options, more = parser.parse_known_args(arguments)
+    options, more = parser.parse_known_args(_with_joined_name(arguments, commands.choices))
     # argparse gives positional arguments that follow an option to nobody.
     if hasattr(options, "overrides") and not any(word.startswith("-") for word in more):
         options.overrides += more
@@ -33,3 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_USAGE
     except KeyboardInterrupt:
         return 130
+
+
+def _with_joined_name(arguments: list[str] | None, names: Container[str]) -> list[str]:
+    """The arguments with a command of two words (bag extract) as one, as argparse takes it."""
+    given = sys.argv[1:] if arguments is None else arguments
+    joined = " ".join(given[:2])
+    return [joined, *given[2:]] if joined in names else list(given)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`sharpdepth image`: depth of images and folders of images."""
+"""`sharpdepth image` and `sharpdepth video`: depth of what was recorded as pictures."""
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -11,76 +12,223 @@ SOME_FAILED = 1
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Declare the subcommand."""
+    """Declare the subcommands."""
     image = commands.add_parser(
         "image",
         help="depth of images and folders of images",
-        description="Write the depth of images: 16-bit PNG (millimetres), .npy (metres), a colour "
-        "preview, a .ply cloud and a .json with the camera and timings.",
+        description="Write the depth of images: 16-bit PNG (millimetres), .npy and .exr (metres), "
+        "a colour preview, a .ply cloud and a .json with the camera and timings. Run it again to "
+        "go on after a kill; `accelerate launch -m sharpdepth_ros.cli image` uses several GPUs.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    image.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="image or folder")
+    image.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="image, folder or quoted pattern"
+    )
     image.add_argument("--output", type=Path, required=True, metavar="DIR", help="results go here")
     image.add_argument(
         "--intrinsics",
         metavar="CAMERA",
-        help="fx,fy,cx,cy in pixels or a .npy, .txt, .json or .yaml file; without it the metric "
-        "model's own estimate is used",
+        help="fx,fy,cx,cy in pixels, a .npy, .txt, .json or .yaml file, or a folder with such a "
+        "file for each image; without it the metric model's own estimate is used",
     )
     image.add_argument(
         "--formats",
         default="png,npy,preview,ply",
-        help="which files to write, separated by commas",
+        help="which files to write, separated by commas: png, npy, exr, preview, ply",
     )
-    image.add_argument("--mode", default="sharpdepth", choices=("sharpdepth", "aligned", "metric"))
-    add_model_options(image)
+    _add_run_options(image)
     image.set_defaults(run=_image)
+
+    video = commands.add_parser(
+        "video",
+        help="depth of video files, beside the picture as a video",
+        description="Write DIR/NAME_depth.mp4, the picture beside its depth in colours that mean "
+        "the same metres in every frame, and if asked the depth of each frame as files in "
+        "DIR/NAME. Run it again to go on after a kill.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    video.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="video file")
+    video.add_argument("--output", type=Path, required=True, metavar="DIR", help="results go here")
+    video.add_argument(
+        "--intrinsics", metavar="CAMERA", help="fx,fy,cx,cy in pixels or a file, as for image"
+    )
+    video.add_argument(
+        "--formats",
+        default="video",
+        help="what to write, separated by commas: video, and per frame png, npy, exr, preview, ply",
+    )
+    video.add_argument("--every", type=int, default=1, help="take every n-th frame")
+    video.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="of the video")
+    video.add_argument("--end", type=float, metavar="SECONDS", help="of the video")
+    video.add_argument(
+        "--near", type=float, help="metres of the brightest colour; default: by look"
+    )
+    video.add_argument("--far", type=float, help="metres of the darkest colour; default: by look")
+    _add_run_options(video)
+    video.set_defaults(run=_video)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mode", default="sharpdepth", choices=("sharpdepth", "aligned", "metric"))
+    parser.add_argument("--batch", type=int, default=1, help="images of one size at once")
+    parser.add_argument("--workers", type=int, default=2, help="threads that read and write files")
+    parser.add_argument(
+        "--restart", action="store_true", help="do again what an earlier run has done"
+    )
+    add_model_options(parser)
 
 
 def _image(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from sharpdepth_ros import SharpDepthPipeline
-    from sharpdepth_ros.recordings.images import FORMATS, find_images, process_images
-    from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+    from sharpdepth_ros.export.depth_files import read_rgb
+    from sharpdepth_ros.pipeline.processes import this_process
+    from sharpdepth_ros.recordings.images import (
+        FORMATS,
+        find_images,
+        is_written,
+        write_depth_files,
+    )
+    from sharpdepth_ros.recordings.intrinsics_files import cameras_of
+    from sharpdepth_ros.recordings.stages import Picture, batches_of, run_jobs
 
-    formats = [part.strip() for part in options.formats.split(",")]
-    if unknown := set(formats) - set(FORMATS):
-        raise ValueError(f"--formats {', '.join(sorted(unknown))}: known are {', '.join(FORMATS)}")
+    formats = _formats(options, FORMATS)
     jobs = find_images(options.inputs, options.output)
+    camera_of = cameras_of(options.intrinsics)
+    processes = this_process()
+    # Shared out before anything is skipped: all processes have to see the same list.
+    jobs = processes.share(jobs)
+    facts = {job: _facts_of(job.source, options) for job in jobs}
+    todo = [
+        job for job in jobs if options.restart or not is_written(job.target, formats, facts[job])
+    ]
+    if processes.is_main:
+        announce(options.model, options.metric_model)
+    failures = {}
+    if todo:
+        pipe = _pipeline(options, processes.device)
+
+        def read(job):
+            name = job.target.relative_to(options.output)
+            return Picture(read_rgb(job.source), camera_of(name))
+
+        def write(job, picture, out):
+            write_depth_files(job.target, picture.rgb, out, formats, facts[job])
+
+        infer = batches_of(pipe, **_call_options(options))
+        with tqdm(total=len(todo), unit="image", disable=not processes.is_main) as bar:
+            for done in run_jobs(
+                todo, read, infer, write, workers=options.workers, batch=options.batch
+            ):
+                bar.update()
+                if done.error is not None:
+                    failures[done.job.source] = done.error
+                elif options.mode != "metric" and not done.output.aligned:
+                    bar.write(
+                        f"{done.job.source}: no sound alignment; wrote the metric model's depth"
+                    )
+    for source, reason in failures.items():
+        print(f"sharpdepth: {source} was left out: {reason}", file=sys.stderr)
+    earlier = len(jobs) - len(todo)
+    print(
+        f"{len(jobs) - len(failures)} of {len(jobs)} images written to {options.output}"
+        + (f", {earlier} of them by an earlier run" if earlier else "")
+        + (f" (process {processes.index} of {processes.count})" if processes.count > 1 else "")
+    )
+    return SOME_FAILED if failures else 0
+
+
+def _video(options: argparse.Namespace) -> int:
+    if importlib.util.find_spec("av") is None:
+        raise ValueError("videos need PyAV: pip install 'sharpdepth_ros[recordings]'")
+    from sharpdepth_ros.pipeline.processes import this_process
+    from sharpdepth_ros.recordings.images import FORMATS
+    from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+    from sharpdepth_ros.recordings.stages import batches_of
+    from sharpdepth_ros.recordings.videos.depth import VideoRun, depth_of_video
+
+    formats = _formats(options, ("video", *FORMATS))
+    for given in options.inputs:
+        if not given.is_file():
+            raise FileNotFoundError(f"{given} does not exist")
+    names = [given.stem for given in options.inputs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"{', '.join(sorted(twice))}: two inputs would write the same files")
     intrinsics = None if options.intrinsics is None else read_intrinsics(options.intrinsics)
-    announce(options.model, options.metric_model)
-    pipe = SharpDepthPipeline.from_pretrained(
+    processes = this_process()
+    if processes.is_main:
+        announce(options.model, options.metric_model)
+    pipe = _pipeline(options, processes.device)
+    failed = False
+    for given in options.inputs:
+        run = VideoRun(
+            source=given,
+            output=options.output,
+            formats=formats,
+            every=options.every,
+            start=options.start,
+            end=options.end,
+            near=options.near,
+            far=options.far,
+            intrinsics=intrinsics,
+            facts=_facts_of(given, options),
+            workers=options.workers,
+            batch=options.batch,
+        )
+        infer = batches_of(pipe, **_call_options(options))
+        count, problems = depth_of_video(run, infer, processes, restart=options.restart)
+        for line in problems.lines():
+            print(f"sharpdepth: {given}: {line}", file=sys.stderr)
+        failed |= bool(problems)
+        print(f"{given}: {count} frames, written to {options.output}")
+    return SOME_FAILED if failed else 0
+
+
+def _formats(options: argparse.Namespace, known: tuple[str, ...]) -> list[str]:
+    formats = [part.strip() for part in options.formats.split(",")]
+    if unknown := set(formats) - set(known):
+        raise ValueError(f"--formats {', '.join(sorted(unknown))}: known are {', '.join(known)}")
+    for name in ("batch", "workers"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} is {getattr(options, name)}; give 1 or more")
+    return formats
+
+
+def _pipeline(options: argparse.Namespace, device: str):
+    from sharpdepth_ros import SharpDepthPipeline
+
+    return SharpDepthPipeline.from_pretrained(
         options.model,
         metric_model=options.metric_model,
         generator=options.generator,
         generator_options=dict(options.generator_option),
-        device=options.device,
+        device=device if options.device == "auto" else options.device,
         precision=options.precision,
         compile=options.compile,
         preset=options.preset,
         tiny_vae=options.tiny_vae,
     )
 
-    def infer(rgb):
-        return pipe(
-            rgb,
-            intrinsics,
-            mode=options.mode,
-            processing_resolution=options.processing_resolution,
-            lotus_steps=options.lotus_steps,
-            seed=options.seed,
-        )
 
-    with tqdm(total=len(jobs), unit="image") as bar:
+def _call_options(options: argparse.Namespace) -> dict:
+    return {
+        "mode": options.mode,
+        "processing_resolution": options.processing_resolution,
+        "lotus_steps": options.lotus_steps,
+        "seed": options.seed,
+    }
 
-        def on_done(job, out):
-            bar.update()
-            if options.mode != "metric" and not out.aligned:
-                bar.write(f"{job.source}: no sound alignment; wrote the metric model's depth")
 
-        failures = process_images(jobs, infer, formats, on_done)
-    for source, reason in failures.items():
-        print(f"sharpdepth: {source} was left out: {reason}", file=sys.stderr)
-    print(f"{len(jobs) - len(failures)} of {len(jobs)} images written to {options.output}")
-    return SOME_FAILED if failures else 0
+def _facts_of(source: Path, options: argparse.Namespace) -> dict:
+    """What decides the result: written beside it, and compared before it is kept."""
+    status = source.stat()
+    return {
+        "source": [str(source.resolve()), status.st_size, status.st_mtime_ns],
+        "model": options.model,
+        "metric_model": options.metric_model,
+        "generator": options.generator,
+        "generator_options": dict(options.generator_option),
+        "precision": options.precision,
+        "camera_given": options.intrinsics,
+        **_call_options(options),
+    }

@@ -12,10 +12,10 @@ from sharpdepth_ros.evaluation.datasets.base import DepthDataset
 from sharpdepth_ros.evaluation.measure import check_metrics, default_metrics, measure
 from sharpdepth_ros.evaluation.pictures import Gallery
 from sharpdepth_ros.evaluation.predictors import Predictor
-from sharpdepth_ros.evaluation.processes import Processes, this_process
 from sharpdepth_ros.evaluation.records import Records
 from sharpdepth_ros.evaluation.report import write_report
 from sharpdepth_ros.evaluation.result import Result
+from sharpdepth_ros.pipeline.processes import Processes, this_process
 
 
 def evaluate(

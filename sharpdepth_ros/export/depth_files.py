@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads images and writes depth as files: 16-bit PNG, NumPy array, colour preview, PLY cloud."""
+"""Reads images and writes depth as files: 16-bit PNG, OpenEXR, colour preview, PLY cloud."""
 
 from pathlib import Path
 
@@ -54,6 +54,19 @@ def to_millimetres(depth: np.ndarray) -> np.ndarray:
 def write_depth_png(path: Path, depth: np.ndarray) -> None:
     """Write metres [H, W] as a 16-bit PNG in millimetres."""
     _write(path, to_millimetres(depth))
+
+
+def write_depth_exr(path: Path, depth: np.ndarray) -> None:
+    """Write metres [H, W] as OpenEXR, float32 in the channel Z, which renderers use for depth."""
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise ValueError(
+            "writing .exr needs OpenEXR: pip install 'sharpdepth_ros[recordings]'"
+        ) from error
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    pixels = np.ascontiguousarray(depth, np.float32)
+    OpenEXR.File(header, {"Z": pixels}).write(str(path))
 
 
 def write_ply(path: Path, points: np.ndarray, rgb: np.ndarray) -> None:

@@ -6,12 +6,17 @@ The meaning of binning, region of interest, K and P is that of image_geometry's 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
-from sensor_msgs.msg import CameraInfo, RegionOfInterest
-from std_msgs.msg import Header
 
 from sharpdepth_ros.geometry.camera import CameraModel, Distortion
 from sharpdepth_ros.geometry.rectification import Calibration
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CameraInfo
+    from std_msgs.msg import Header
 
 
 def calibration_from_info(info: CameraInfo) -> Calibration:
@@ -55,20 +60,26 @@ def _to_image(camera: CameraModel, info: CameraInfo) -> CameraModel:
     return camera.binned(max(info.binning_x, 1), max(info.binning_y, 1))
 
 
-def depth_camera_info(camera: CameraModel, header: Header, source: CameraInfo) -> CameraInfo:
+def depth_camera_info(
+    camera: CameraModel,
+    header: Header,
+    source: CameraInfo,
+    make_info: Callable[..., CameraInfo],
+) -> CameraInfo:
     """The CameraInfo of a depth image: a pinhole camera at the image's own size.
 
     Args:
         camera: the camera the depth was computed for.
         header: of the input frame.
         source: the CameraInfo that came with the frame; a stereo baseline in P is kept.
+        make_info: the message class, or another maker (see `MessageTypes`).
     """
     matrix = camera.matrix
     p = np.zeros((3, 4))
     p[:, :3] = matrix
     binning = np.array([max(source.binning_x, 1), max(source.binning_y, 1)])
     p[:2, 3] = np.asarray(source.p, np.float64).reshape(3, 4)[:2, 3] / binning
-    return CameraInfo(
+    return make_info(
         header=header,
         height=camera.height,
         width=camera.width,
@@ -77,5 +88,4 @@ def depth_camera_info(camera: CameraModel, header: Header, source: CameraInfo) -
         k=matrix.ravel(),
         r=np.eye(3).ravel(),
         p=p.ravel(),
-        roi=RegionOfInterest(),
     )

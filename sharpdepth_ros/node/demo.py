@@ -28,8 +28,8 @@ from sharpdepth_ros.evaluation.metrics import abs_relative_difference, delta1_ac
 from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES, colorize_depth
 from sharpdepth_ros.export.depth_files import write_depth_png, write_rgb
 from sharpdepth_ros.node import topics as names
+from sharpdepth_ros.node.cloud_reading import read_points
 from sharpdepth_ros.node.images import image_to_rgb
-from sharpdepth_ros.node.point_cloud import read_points
 from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
 
 KEPT_MESSAGES = 64

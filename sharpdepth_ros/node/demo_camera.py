@@ -65,7 +65,7 @@ class DemoCamera(Node):
             self._frames = folder_frames(Path(folder), intrinsics)
         else:
             self._frames = synthetic_frames(*size, seed, rate, scene)
-        self._write_image, self._write_depth = ImageWriter(), ImageWriter()
+        self._write_image, self._write_depth = ImageWriter(Image), ImageWriter(Image)
         self._images = self.create_publisher(Image, "image", qos_profile_sensor_data)
         self._infos = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
         self._depths = self.create_publisher(Image, GROUND_TRUTH, qos_profile_sensor_data)
@@ -74,7 +74,7 @@ class DemoCamera(Node):
     def _publish(self) -> None:
         rgb, camera, depth = next(self._frames)
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
-        self._infos.publish(depth_camera_info(camera, header, CameraInfo()))
+        self._infos.publish(depth_camera_info(camera, header, CameraInfo(), CameraInfo))
         self._images.publish(self._write_image(rgb, "rgb8", header))
         if depth is not None and self._depths.get_subscription_count():
             metres = np.where(np.isfinite(depth), depth, np.float32(np.nan))

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sharpdepth_ros.node.outputs import Outputs
 from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.problems import ProblemReporter
 from sharpdepth_ros.node.processing import BadInput, Frame, FrameProcessor, FrameResult
 from sharpdepth_ros.node.statistics import FrameStatistics
 from sharpdepth_ros.node.worker import CannotContinue
 
 if TYPE_CHECKING:
+    from sharpdepth_ros.node.outputs import Outputs
+    from sharpdepth_ros.node.problems import ProblemReporter
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
 
 

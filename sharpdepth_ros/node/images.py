@@ -11,11 +11,14 @@ from __future__ import annotations
 import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CompressedImage, Image
+    from std_msgs.msg import Header
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,8 @@ def resized_data(message: object, size: int) -> np.ndarray:
     Filling the message's own memory saves the two copies that assigning to `data` makes.
     """
     if len(message.data) != size:
-        message.data = array.array("B", bytes(size))
+        own = isinstance(message.data, np.ndarray)
+        message.data = np.zeros(size, np.uint8) if own else array.array("B", bytes(size))
     return np.frombuffer(message.data, np.uint8)
 
 
@@ -182,8 +186,9 @@ class ImageWriter:
     A message is good until the next one is made; publishing has copied it by then.
     """
 
-    def __init__(self) -> None:
-        self._message = Image()
+    def __init__(self, make_image: Callable[..., Image]) -> None:
+        """Args: the message class, or another maker (see `MessageTypes`)."""
+        self._message = make_image()
 
     def __call__(self, pixels: np.ndarray, encoding: str, header: Header) -> Image:
         """The message of an array.

@@ -19,6 +19,11 @@ from sharpdepth_ros.node.processing import Frame
 from sharpdepth_ros.node.synchronisation import make_synchroniser
 from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE
 
+try:
+    import message_filters as filters
+except ImportError:
+    from sharpdepth_ros.node import time_synchronizers as filters
+
 
 class Inputs:
     """Subscribes when made; `destroy` ends it."""
@@ -43,7 +48,7 @@ class Inputs:
         self._node = node
         self._on_image = on_image
         self._pairs = make_synchroniser(
-            parameters.sync, parameters.sync_slop, on_frame, on_unpaired
+            parameters.sync, parameters.sync_slop, on_frame, on_unpaired, filters
         )
         compressed = parameters.image_transport == "compressed"
         # The transport's suffix belongs behind the remapped name, as image_transport has it.

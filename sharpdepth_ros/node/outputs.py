@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's output topics: who listens, and the messages for them."""
+"""The node's output topics: who listens, and sending them their messages."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from sharpdepth_ros.export.colormap import colorize_depth
-from sharpdepth_ros.export.depth_files import to_millimetres
-from sharpdepth_ros.node.camera_info import depth_camera_info
-from sharpdepth_ros.node.images import ImageWriter
+from sharpdepth_ros.node.depth_messages import DepthMessages, demand_of
 from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.point_cloud import PointCloudWriter
 from sharpdepth_ros.node.processing import Demand, FrameResult
+from sharpdepth_ros.node.ros_messages import ROS_MESSAGES
 from sharpdepth_ros.node.topics import (
     DEPTH,
     DEPTH_CAMERA_INFO,
@@ -54,8 +50,7 @@ class Outputs:
             )
             for topic, kind in _TYPES.items()
         }
-        self._writers = {topic: ImageWriter() for topic, kind in _TYPES.items() if kind is Image}
-        self._cloud = PointCloudWriter()
+        self._messages = DepthMessages(ROS_MESSAGES)
 
     def destroy(self) -> None:
         """Removes the publishers from the graph."""
@@ -68,13 +63,7 @@ class Outputs:
 
     def demand(self) -> Demand:
         """What the next frame has to bring for the topics that are wanted."""
-        wanted = self.wanted()
-        confidence = POINTS in wanted and self._parameters().point_confidence
-        return Demand(
-            depth=bool(wanted & {DEPTH, DEPTH_CAMERA_INFO, POINTS, PREVIEW}),
-            discrepancy=DISCREPANCY in wanted or confidence,
-            metric=METRIC in wanted,
-        )
+        return demand_of(self.wanted(), self._parameters())
 
     def publish(self, result: FrameResult) -> dict[str, float]:
         """Publishes a frame to those who listen.
@@ -85,51 +74,9 @@ class Outputs:
             Milliseconds for making and sending each message, by topic.
         """
         parameters = self._parameters()
-        makers = {DEPTH_CAMERA_INFO: self._camera_info}
-        if result.depth is not None:
-            makers |= {DEPTH: self._depth_image, POINTS: self._points, PREVIEW: self._preview}
-        if result.discrepancy is not None:
-            makers[DISCREPANCY] = self._discrepancy
-        if result.metric_depth is not None:
-            makers[METRIC] = self._metric
         timings, wanted = {}, self.wanted()
-        for topic in (topic for topic in makers if topic in wanted):
+        for topic in (topic for topic in self._messages.topics(result) if topic in wanted):
             begun = time.perf_counter()
-            self._publishers[topic].publish(makers[topic](result, parameters))
+            self._publishers[topic].publish(self._messages.make(topic, result, parameters))
             timings[f"publish {topic}"] = (time.perf_counter() - begun) * 1e3
         return timings
-
-    def _camera_info(self, result: FrameResult, _: Parameters) -> CameraInfo:
-        return depth_camera_info(result.camera, result.header, result.frame.info)
-
-    def _depth_image(self, result: FrameResult, parameters: Parameters) -> Image:
-        encoding = parameters.depth_encoding
-        pixels = to_millimetres(result.depth) if encoding == "16UC1" else result.depth
-        return self._writers[DEPTH](pixels, encoding, result.header)
-
-    def _points(self, result: FrameResult, parameters: Parameters) -> PointCloud2:
-        confidence = None
-        if parameters.point_confidence:
-            # Without a discrepancy map (mode metric) nobody knows: NaN.
-            confidence = (
-                np.full_like(result.depth, np.nan)
-                if result.discrepancy is None
-                else 1 - result.discrepancy
-            )
-        return self._cloud(
-            result.depth,
-            result.camera,
-            result.header,
-            result.rgb if parameters.point_color else None,
-            confidence,
-            parameters.point_stride,
-        )
-
-    def _preview(self, result: FrameResult, _: Parameters) -> Image:
-        return self._writers[PREVIEW](colorize_depth(result.depth), "rgb8", result.header)
-
-    def _discrepancy(self, result: FrameResult, _: Parameters) -> Image:
-        return self._writers[DISCREPANCY](result.discrepancy, "32FC1", result.header)
-
-    def _metric(self, result: FrameResult, _: Parameters) -> Image:
-        return self._writers[METRIC](result.metric_depth, "32FC1", result.header)

@@ -7,47 +7,21 @@ it to sensor_msgs_py's create_cloud takes 9 ms (benchmarks/node_overhead.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
 
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.node.images import resized_data
 
-try:
-    from sensor_msgs_py.point_cloud2 import read_points
-except ImportError:  # ROS brings it; PyPI has no wheel
+if TYPE_CHECKING:
+    from sensor_msgs.msg import PointCloud2, PointField
+    from std_msgs.msg import Header
 
-    def read_points(
-        cloud: PointCloud2, field_names: list[str] | None = None, skip_nans: bool = False
-    ) -> np.ndarray:
-        """The points of a cloud of float32 fields, as sensor_msgs_py reads them.
-
-        Args:
-            cloud: little-endian, any layout of fields.
-            field_names: the fields wanted; None for all.
-            skip_nans: leave out points with a NaN in a wanted field.
-
-        Returns:
-            A structured array [points].
-        """
-        kind = np.dtype(
-            {
-                "names": [field.name for field in cloud.fields],
-                "formats": ["<f4"] * len(cloud.fields),
-                "offsets": [field.offset for field in cloud.fields],
-                "itemsize": cloud.point_step,
-            }
-        )
-        points = np.frombuffer(cloud.data, kind)
-        if field_names is not None:
-            points = points[field_names]
-        if skip_nans:
-            points = points[~np.any([np.isnan(points[n]) for n in points.dtype.names], axis=0)]
-        return points
-
-
+#: sensor_msgs/PointField.FLOAT32
+_FLOAT32 = 7
 #: Rows interleaved at once, so that the planes of a block stay in the cache.
 _BLOCK = 48
 
@@ -60,8 +34,12 @@ class PointCloudWriter:
     message is good until the next one is made; publishing has copied it by then.
     """
 
-    def __init__(self) -> None:
-        self._message = PointCloud2(is_bigendian=False, is_dense=False)
+    def __init__(
+        self, make_cloud: Callable[..., PointCloud2], make_field: Callable[..., PointField]
+    ) -> None:
+        """Args: the message classes, or other makers (see `MessageTypes`)."""
+        self._message = make_cloud(is_bigendian=False, is_dense=False)
+        self._make_field = make_field
         self._camera: CameraModel | None = None
         self._stride = 0
         self._slopes: tuple[np.ndarray, np.ndarray]
@@ -122,7 +100,7 @@ class PointCloudWriter:
         message.row_step = message.point_step * width
         if [f.name for f in message.fields] != names:
             message.fields = [
-                PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+                self._make_field(name=name, offset=4 * i, datatype=_FLOAT32, count=1)
                 for i, name in enumerate(names)
             ]
         return message

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.rectification import Calibration, Rectifier
@@ -25,6 +23,9 @@ from sharpdepth_ros.pipeline.draft_memory import DraftMemory
 from sharpdepth_ros.pipeline.presets import Preset
 
 if TYPE_CHECKING:
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+    from std_msgs.msg import Header
+
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthOutput, SharpDepthPipeline
 
 
@@ -95,17 +96,83 @@ class FrameResult:
         return self.frame.image.header
 
 
+class CameraPictures:
+    """Decodes and rectifies the frames of one camera."""
+
+    def __init__(self) -> None:
+        self._info_key: object = None
+        self._calibration: Calibration
+        self._rectifier: Rectifier | None = None
+
+    def __call__(
+        self, frame: Frame, rectify: bool, timings: dict[str, float]
+    ) -> tuple[np.ndarray, CameraModel]:
+        """The rectified picture of a frame and its camera.
+
+        Args:
+            frame: image and camera_info.
+            rectify: the parameter of this name.
+            timings: gets the milliseconds of both steps.
+
+        Returns:
+            uint8 [H, W, 3] and the pinhole camera of it.
+
+        Raises:
+            BadInput: the messages cannot be used.
+        """
+        with _stage(timings, "convert"):
+            rgb = _picture(frame.image)
+        with _stage(timings, "rectify"):
+            calibration = self._calibration_of(frame.info)
+            _check_size(rgb, calibration, frame.info)
+            rgb = self._rectified(rgb, calibration, rectify)
+        return rgb, calibration.rectified
+
+    def _calibration_of(self, info: CameraInfo) -> Calibration:
+        """Reads a CameraInfo; a stream repeats the same one, so the last is kept."""
+        roi = info.roi
+        key = (
+            (info.width, info.height, info.distortion_model, info.binning_x, info.binning_y),
+            (roi.x_offset, roi.y_offset, roi.width, roi.height),
+            np.concatenate((info.k, info.r, info.p, info.d)).tobytes(),
+        )
+        if key != self._info_key:
+            try:
+                self._calibration = calibration_from_info(info)
+            except ValueError as error:
+                raise BadInput("bad_camera_info", str(error)) from None
+            self._info_key, self._rectifier = key, None
+        return self._calibration
+
+    def _rectified(self, rgb: np.ndarray, calibration: Calibration, rectify: bool) -> np.ndarray:
+        if calibration.lens.is_zero:
+            return rgb
+        if not rectify:
+            if not calibration.has_projection:
+                raise BadInput(
+                    "bad_camera_info",
+                    "camera_info has distortion and no P: with rectify false P is the camera of "
+                    "the rectified image; set rectify true, or send P",
+                )
+            return rgb
+        if self._rectifier is None:
+            self._rectifier = Rectifier(calibration)
+        return self._rectifier(rgb)
+
+
 class FrameProcessor:
-    """Turns frames into results. Used by one thread only."""
+    """Turns frames into results. Used by one thread only.
+
+    Attributes:
+        steady_scale: what remembers the last frame, for scale_smoothing.
+    """
 
     def __init__(self, pipeline: SharpDepthPipeline, parameters: Callable[[], Parameters]) -> None:
         """Args: the loaded pipeline; what gives the current parameter values."""
         self._pipeline = pipeline
         self._parameters = parameters
-        self._info_key: object = None
-        self._calibration: Calibration
-        self._rectifier: Rectifier | None = None
-        self._steady_scale = ScaleSmoother()
+        self._pictures = CameraPictures()
+        self.steady_scale = ScaleSmoother()
         self._memory: DraftMemory | None = None
 
     @torch.inference_mode()
@@ -125,19 +192,13 @@ class FrameProcessor:
         """
         parameters = self._parameters()
         timings: dict[str, float] = {}
-        with _stage(timings, "convert"):
-            rgb = _picture(frame.image)
-        with _stage(timings, "rectify"):
-            calibration = self._calibration_of(frame.info)
-            _check_size(rgb, calibration, frame.info)
-            rgb = self._rectified(rgb, calibration, parameters.rectify)
-        camera = calibration.rectified
+        rgb, camera = self._pictures(frame, parameters.rectify, timings)
         only_metric = demand.metric and not (demand.depth or demand.discrepancy)
         output = self._infer(rgb, camera, parameters, "metric" if only_metric else parameters.mode)
         with _stage(timings, "filter"):
             depth = None
             if demand.depth:
-                depth = self._steady_scale(output.depth, rgb, parameters.scale_smoothing)
+                depth = self.steady_scale(output.depth, rgb, parameters.scale_smoothing)
                 depth = only_valid(
                     depth,
                     camera,
@@ -181,40 +242,9 @@ class FrameProcessor:
             self._memory = DraftMemory(every)
         return self._memory
 
-    def _calibration_of(self, info: CameraInfo) -> Calibration:
-        """Reads a CameraInfo; a stream repeats the same one, so the last is kept."""
-        roi = info.roi
-        key = (
-            (info.width, info.height, info.distortion_model, info.binning_x, info.binning_y),
-            (roi.x_offset, roi.y_offset, roi.width, roi.height),
-            np.concatenate((info.k, info.r, info.p, info.d)).tobytes(),
-        )
-        if key != self._info_key:
-            try:
-                self._calibration = calibration_from_info(info)
-            except ValueError as error:
-                raise BadInput("bad_camera_info", str(error)) from None
-            self._info_key, self._rectifier = key, None
-        return self._calibration
-
-    def _rectified(self, rgb: np.ndarray, calibration: Calibration, rectify: bool) -> np.ndarray:
-        if calibration.lens.is_zero:
-            return rgb
-        if not rectify:
-            if not calibration.has_projection:
-                raise BadInput(
-                    "bad_camera_info",
-                    "camera_info has distortion and no P: with rectify false P is the camera of "
-                    "the rectified image; set rectify true, or send P",
-                )
-            return rgb
-        if self._rectifier is None:
-            self._rectifier = Rectifier(calibration)
-        return self._rectifier(rgb)
-
 
 def _picture(image: Image | CompressedImage) -> np.ndarray:
-    decode = compressed_to_rgb if isinstance(image, CompressedImage) else image_to_rgb
+    decode = compressed_to_rgb if hasattr(image, "format") else image_to_rgb
     try:
         return decode(image)
     except ValueError as error:

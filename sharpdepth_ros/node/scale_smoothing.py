@@ -33,6 +33,18 @@ class ScaleSmoother:
         self._grey: np.ndarray | None = None
         self._depth: torch.Tensor
 
+    @property
+    def memory(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The last picture and depth, both an eighth in size; given back to it, work goes on as if
+        it had not been interrupted."""
+        return None if self._grey is None else (self._grey, self._depth.cpu().numpy())
+
+    @memory.setter
+    def memory(self, memory: tuple[np.ndarray, np.ndarray] | None) -> None:
+        self._grey = None
+        if memory is not None:
+            self._grey, self._depth = memory[0], torch.from_numpy(memory[1])
+
     def __call__(self, depth: torch.Tensor, rgb: np.ndarray, strength: float) -> torch.Tensor:
         """The depth with its scale steadied.
 
@@ -53,7 +65,7 @@ class ScaleSmoother:
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
         sample = depth[::_BLOCK, ::_BLOCK]
         if self._grey is not None and _stands_still(self._grey, grey):
-            change = (sample / self._depth).log()
+            change = (sample / self._depth.to(sample)).log()
             change = change[change.isfinite()].median() if change.isfinite().any() else 0.0
             factor = torch.as_tensor(-strength * change).exp().to(depth)
             depth, sample = depth * factor, sample * factor

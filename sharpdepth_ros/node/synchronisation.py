@@ -5,21 +5,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
 
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-
+from sharpdepth_ros.node import time_synchronizers
 from sharpdepth_ros.node.processing import Frame
 from sharpdepth_ros.node.time_synchronizers import stamp_of
 
-try:
-    from message_filters import ApproximateTimeSynchronizer, SimpleFilter, TimeSynchronizer
-except ImportError:
-    from sharpdepth_ros.node.time_synchronizers import (
-        ApproximateTimeSynchronizer,
-        SimpleFilter,
-        TimeSynchronizer,
-    )
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 #: Images, and camera infos, that wait for their other half.
 _QUEUE = 8
@@ -36,7 +30,11 @@ class Synchroniser(Protocol):
 
 
 def make_synchroniser(
-    policy: str, slop: float, on_frame: Callable[[Frame], None], on_unpaired: Callable[[], None]
+    policy: str,
+    slop: float,
+    on_frame: Callable[[Frame], None],
+    on_unpaired: Callable[[], None],
+    filters: ModuleType = time_synchronizers,
 ) -> Synchroniser:
     """The synchroniser of a policy.
 
@@ -45,10 +43,11 @@ def make_synchroniser(
         slop: for approximate, the largest difference of stamps in seconds.
         on_frame: gets each image with its CameraInfo.
         on_unpaired: called for each image that is given up because it has none.
+        filters: message_filters, or our equivalent of it.
     """
     if policy == "latest":
         return _LatestInfo(on_frame, on_unpaired)
-    return _StampedPairs(None if policy == "exact" else slop, on_frame, on_unpaired)
+    return _StampedPairs(None if policy == "exact" else slop, on_frame, on_unpaired, filters)
 
 
 class _LatestInfo:
@@ -76,18 +75,21 @@ class _StampedPairs:
         slop: float | None,
         on_frame: Callable[[Frame], None],
         on_unpaired: Callable[[], None],
+        filters: ModuleType,
     ) -> None:
         self._slop, self._on_frame, self._on_unpaired = slop, on_frame, on_unpaired
+        self._filters = filters
         self._begin()
 
     def _begin(self) -> None:
         """Starts with empty queues."""
-        self._images, self._infos = SimpleFilter(), SimpleFilter()
+        filters = self._filters
+        self._images, self._infos = filters.SimpleFilter(), filters.SimpleFilter()
         streams = [self._images, self._infos]
         pairs = (
-            TimeSynchronizer(streams, _QUEUE)
+            filters.TimeSynchronizer(streams, _QUEUE)
             if self._slop is None
-            else ApproximateTimeSynchronizer(streams, _QUEUE, self._slop)
+            else filters.ApproximateTimeSynchronizer(streams, _QUEUE, self._slop)
         )
         pairs.registerCallback(self._paired)
         # Stamp -> when it was received, of the images that wait, oldest first.

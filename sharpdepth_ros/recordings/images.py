@@ -1,21 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth for image files: finds them, runs the pipeline, writes every result or says why not."""
+"""Depth for image files: finds them, and writes the depth of each in every form that is asked."""
 
+import glob
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sharpdepth_ros.export.colormap import colorize_depth
-from sharpdepth_ros.export.depth_files import read_rgb, write_depth_png, write_ply, write_rgb
+from sharpdepth_ros.export.depth_files import (
+    write_depth_exr,
+    write_depth_png,
+    write_ply,
+    write_rgb,
+)
+from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-FORMATS = ("png", "npy", "preview", "ply")
+FORMATS = ("png", "npy", "exr", "preview", "ply")
+_ENDINGS = {
+    "png": "depth.png",
+    "npy": "depth.npy",
+    "exr": "depth.exr",
+    "preview": "preview.png",
+    "ply": "cloud.ply",
+}
 
 
 @dataclass(frozen=True)
@@ -30,8 +45,9 @@ def find_images(inputs: Iterable[Path], output: Path) -> list[ImageJob]:
     """The images that the inputs stand for.
 
     Args:
-        inputs: image files, and folders, which are searched with their subfolders. Results of a
-            folder keep its structure.
+        inputs: image files; folders, which are searched with their subfolders; patterns such as
+            "run*/**/*.png". Results keep the structure of a folder, or of what is below a pattern's
+            part without wildcards.
         output: folder for the results.
 
     Raises:
@@ -40,12 +56,9 @@ def find_images(inputs: Iterable[Path], output: Path) -> list[ImageJob]:
     """
     jobs: dict[Path, ImageJob] = {}
     for given in inputs:
-        if not given.exists():
-            raise FileNotFoundError(f"{given} does not exist")
-        found = [given] if given.is_file() else sorted(_images_below(given, output))
+        root, found = _expanded(given, output)
         if not found:
             raise ValueError(f"{given} holds no image ({', '.join(sorted(SUFFIXES))})")
-        root = given.parent if given.is_file() else given
         for source in found:
             target = output / source.relative_to(root).with_suffix("")
             twin = jobs.setdefault(target, ImageJob(source, target)).source
@@ -57,6 +70,28 @@ def find_images(inputs: Iterable[Path], output: Path) -> list[ImageJob]:
     return list(jobs.values())
 
 
+def _expanded(given: Path, output: Path) -> tuple[Path, list[Path]]:
+    """The folder that results are named from, and the images."""
+    if given.is_file():
+        return given.parent, [given]
+    if given.is_dir():
+        return given, sorted(_images_below(given, output))
+    pattern = str(given)
+    matches = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else []
+    if not matches:
+        raise FileNotFoundError(
+            f"{given} matches nothing" if glob.has_magic(pattern) else f"{given} does not exist"
+        )
+    plain = []
+    for part in given.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        plain.append(part)
+    files = [Path(match) for match in matches]
+    images = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
+    return Path(*plain), sorted(images)
+
+
 def _images_below(folder: Path, output: Path) -> Iterator[Path]:
     """Images of a folder, without what an earlier run wrote into an output folder below it."""
     for path in folder.rglob("*"):
@@ -65,62 +100,67 @@ def _images_below(folder: Path, output: Path) -> Iterator[Path]:
             yield path
 
 
-def process_images(
-    jobs: list[ImageJob],
-    infer: Callable[[np.ndarray], SharpDepthOutput],
-    formats: Iterable[str] = FORMATS,
-    on_done: Callable[[ImageJob, SharpDepthOutput], None] = lambda job, out: None,
-) -> dict[Path, str]:
-    """Write the depth of every image.
+def write_depth_files(
+    target: Path,
+    rgb: np.ndarray,
+    out: SharpDepthOutput,
+    formats: Iterable[str],
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the depth of an image, each file whole or not at all, and last the .json beside them.
 
     Args:
-        jobs: from `find_images`.
-        infer: uint8 [H, W, 3] to an output with numpy maps.
-        formats: some of png (16 bit, millimetres), npy (float32, metres), preview (colours), ply.
-        on_done: called after each image that was written.
-
-    Returns:
-        For each image that failed, why. The others are written whatever fails.
+        target: name of the files up to `_depth.png` and the like.
+        rgb: uint8 [H, W, 3].
+        out: with numpy maps.
+        formats: some of png (16 bit, millimetres), npy and exr (float32, metres), preview
+            (colours), ply.
+        facts: for the .json, besides camera, fit and timings.
     """
-    failures: dict[Path, str] = {}
-    for job in jobs:
-        try:
-            rgb = read_rgb(job.source)
-            out = infer(rgb)
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            _write(job.target, rgb, out, formats)
-        except (ValueError, OSError) as error:
-            failures[job.source] = str(error)
-        else:
-            on_done(job, out)
-    return failures
-
-
-def _write(target: Path, rgb: np.ndarray, out: SharpDepthOutput, formats: Iterable[str]) -> None:
-    def file(ending: str) -> Path:
-        return target.with_name(f"{target.name}_{ending}")
-
-    if "png" in formats:
-        write_depth_png(file("depth.png"), out.depth)
-    if "npy" in formats:
-        np.save(file("depth.npy"), out.depth)
-    if "preview" in formats:
-        write_rgb(file("preview.png"), np.concatenate([rgb, colorize_depth(out.depth)], axis=1))
-    if "ply" in formats:
-        if out.intrinsics is None:
-            raise ValueError(
-                "no point cloud without intrinsics: the metric model estimates none; give "
-                "--intrinsics"
-            )
-        height, width = out.depth.shape
-        camera = CameraModel.from_matrix(out.intrinsics, width, height)
-        valid = np.where(out.depth > 0, out.depth, np.nan)
-        write_ply(file("cloud.ply"), unproject(valid, camera), rgb)
+    writers = {
+        "png": lambda file: write_depth_png(file, out.depth),
+        "npy": lambda file: np.save(file, out.depth),
+        "exr": lambda file: write_depth_exr(file, out.depth),
+        "preview": lambda file: write_rgb(
+            file, np.concatenate([rgb, colorize_depth(out.depth)], axis=1)
+        ),
+        "ply": lambda file: _write_cloud(file, rgb, out),
+    }
+    for name in formats:
+        with written_whole(_file(target, _ENDINGS[name])) as file:
+            writers[name](file)
     summary = {
         "intrinsics": None if out.intrinsics is None else out.intrinsics.tolist(),
         "aligned": out.aligned,
         "scale": out.scale if np.isfinite(out.scale) else None,
         "shift": out.shift if np.isfinite(out.shift) else None,
         "milliseconds": out.timings,
+        **(facts or {}),
     }
-    file("depth.json").write_text(json.dumps(summary, indent=2))
+    with written_whole(_file(target, "depth.json")) as file:
+        file.write_text(json.dumps(summary, indent=2))
+
+
+def is_written(target: Path, formats: Iterable[str], facts: Mapping[str, Any]) -> bool:
+    """Whether an earlier run wrote these files with the same facts."""
+    try:
+        summary = json.loads(_file(target, "depth.json").read_text())
+    except (OSError, ValueError):
+        return False
+    same = all(summary.get(name) == value for name, value in facts.items())
+    return same and all(_file(target, _ENDINGS[name]).is_file() for name in formats)
+
+
+def _file(target: Path, ending: str) -> Path:
+    return target.with_name(f"{target.name}_{ending}")
+
+
+def _write_cloud(file: Path, rgb: np.ndarray, out: SharpDepthOutput) -> None:
+    if out.intrinsics is None:
+        raise ValueError(
+            "no point cloud without intrinsics: the metric model estimates none; give --intrinsics"
+        )
+    height, width = out.depth.shape
+    camera = CameraModel.from_matrix(out.intrinsics, width, height)
+    valid = np.where(out.depth > 0, out.depth, np.nan)
+    write_ply(file, unproject(valid, camera), rgb)

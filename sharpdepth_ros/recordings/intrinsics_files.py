@@ -2,6 +2,7 @@
 """Reads camera intrinsics as people write them: four numbers, or a file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,38 @@ FORMS = (
     "K, camera_matrix or intrinsics"
 )
 KEYS = ("K", "k", "camera_matrix", "intrinsics")
+
+
+SUFFIXES = (".txt", ".npy", ".json", ".yaml")
+"""Of the files that hold a camera."""
+
+
+def cameras_of(text: str | None) -> Callable[[Path], np.ndarray | None]:
+    """The camera of each image, from a command-line argument.
+
+    Args:
+        text: what `read_intrinsics` takes, for all images; or a folder that has, for an image
+            a/b.png below the images' folder, a/b.txt or another such file; None for no camera.
+
+    Returns:
+        A function of the image's path below its folder, without suffix; [3, 3] pixels or None. It
+        raises FileNotFoundError for an image that has no file.
+    """
+    if text is None:
+        return lambda name: None
+    folder = Path(text)
+    if not folder.is_dir():
+        camera = read_intrinsics(text)
+        return lambda name: camera
+
+    def camera_of(name: Path) -> np.ndarray:
+        files = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+        file = next((file for file in files if file.is_file()), None)
+        if file is None:
+            raise FileNotFoundError(f"{folder / name} has no file {', '.join(SUFFIXES)}")
+        return read_intrinsics(str(file))
+
+    return camera_of
 
 
 def read_intrinsics(text: str) -> np.ndarray:

@@ -15,9 +15,9 @@ import pytest
 from sharpdepth_ros.evaluation import metrics
 from sharpdepth_ros.evaluation.datasets import open_dataset
 from sharpdepth_ros.evaluation.evaluate import evaluate
-from sharpdepth_ros.evaluation.processes import Processes
 from sharpdepth_ros.evaluation.records import read_rows
 from sharpdepth_ros.evaluation.result import Result
+from sharpdepth_ros.pipeline.processes import Processes
 
 
 def run(*arguments, **options) -> Result:

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import RegionOfInterest
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from sharpdepth_ros.node.camera_info import calibration_from_info, depth_camera_info
 
@@ -48,7 +48,7 @@ def test_the_depth_images_camera_info_describes_the_depth_image_itself():
     p[0, 3] = -42.0  # the right camera of a stereo pair
     info.p = p.ravel()
     camera = calibration_from_info(info).rectified
-    out = depth_camera_info(camera, info.header, info)
+    out = depth_camera_info(camera, info.header, info, CameraInfo)
     assert (out.width, out.height, out.binning_x, out.roi.width) == (320, 240, 0, 0)
     assert not any(out.d)
     assert out.p[3] == -21.0

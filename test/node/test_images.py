@@ -176,7 +176,7 @@ def test_compressed_data_that_is_no_picture_is_refused(kind, data, expected):
 
 
 def test_a_writer_makes_one_message_after_the_other_in_the_same_memory():
-    write, header = ImageWriter(), Header(frame_id="here")
+    write, header = ImageWriter(Image), Header(frame_id="here")
     first = np.random.default_rng(0).uniform(0, 9, (H, W)).astype(np.float32)
     message = write(first, "32FC1", header)
     memory = np.frombuffer(message.data, np.float32)
@@ -189,7 +189,7 @@ def test_a_writer_makes_one_message_after_the_other_in_the_same_memory():
 
 
 def test_a_writer_follows_a_change_of_size_and_encoding():
-    write = ImageWriter()
+    write = ImageWriter(Image)
     write(np.zeros((H, W), np.float32), "32FC1", Header())
     message = write(np.full((3, 5), 7, np.uint16), "16UC1", Header())
     assert (message.step, len(message.data)) == (10, 30)
@@ -198,4 +198,4 @@ def test_a_writer_follows_a_change_of_size_and_encoding():
 
 def test_a_writer_refuses_an_array_of_another_type():
     with pytest.raises(ValueError, match="32FC1 takes float32"):
-        ImageWriter()(np.zeros((H, W)), "32FC1", Header())
+        ImageWriter(Image)(np.zeros((H, W)), "32FC1", Header())

@@ -3,11 +3,12 @@
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import PointField
+from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.node.point_cloud import PointCloudWriter, read_points
+from sharpdepth_ros.node.cloud_reading import read_points
+from sharpdepth_ros.node.point_cloud import PointCloudWriter
 
 CAMERA = CameraModel(83, 101, 70.5, 71.5, 40.2, 51.3)
 
@@ -40,7 +41,9 @@ def _depth_image_proc(depth, camera):
 
 def test_the_cloud_is_that_of_depth_image_proc():
     depth, rgb = _frame()
-    cloud = PointCloudWriter()(depth, CAMERA, Header(frame_id="optical"), rgb)
+    cloud = PointCloudWriter(PointCloud2, PointField)(
+        depth, CAMERA, Header(frame_id="optical"), rgb
+    )
     assert (cloud.header.frame_id, cloud.is_dense, cloud.is_bigendian) == ("optical", False, False)
     fields = _fields(cloud)
     for name, expected in zip("xyz", _depth_image_proc(depth, CAMERA), strict=True):
@@ -54,7 +57,7 @@ def test_the_cloud_is_that_of_depth_image_proc():
 def test_fields_are_there_when_asked_for(color, with_confidence):
     depth, rgb = _frame()
     confidence = np.random.default_rng(1).random(depth.shape).astype(np.float32)
-    cloud = PointCloudWriter()(
+    cloud = PointCloudWriter(PointCloud2, PointField)(
         depth, CAMERA, Header(), rgb if color else None, confidence if with_confidence else None
     )
     fields = _fields(cloud)
@@ -66,8 +69,8 @@ def test_fields_are_there_when_asked_for(color, with_confidence):
 
 def test_a_stride_takes_every_nth_point_with_its_colour():
     depth, rgb = _frame()
-    full = _fields(PointCloudWriter()(depth, CAMERA, Header(), rgb))
-    cloud = PointCloudWriter()(depth, CAMERA, Header(), rgb, stride=4)
+    full = _fields(PointCloudWriter(PointCloud2, PointField)(depth, CAMERA, Header(), rgb))
+    cloud = PointCloudWriter(PointCloud2, PointField)(depth, CAMERA, Header(), rgb, stride=4)
     assert (cloud.width, cloud.height) == (21, 26)
     for name, values in _fields(cloud).items():
         np.testing.assert_array_equal(
@@ -77,7 +80,7 @@ def test_a_stride_takes_every_nth_point_with_its_colour():
 
 def test_one_writer_follows_every_change():
     depth, rgb = _frame()
-    write = PointCloudWriter()
+    write = PointCloudWriter(PointCloud2, PointField)
     write(depth, CAMERA, Header(), rgb)
     memory = write(depth, CAMERA, Header(), rgb).data
     assert write(depth, CAMERA, Header(), rgb).data is memory
@@ -90,7 +93,7 @@ def test_one_writer_follows_every_change():
 
 def test_points_are_read_as_sensor_msgs_py_reads_them():
     depth, rgb = _frame()
-    cloud = PointCloudWriter()(depth, CAMERA, Header(), rgb)
+    cloud = PointCloudWriter(PointCloud2, PointField)(depth, CAMERA, Header(), rgb)
     points = read_points(cloud, ["x", "z"], skip_nans=True)
     assert points.dtype.names == ("x", "z")
     np.testing.assert_array_equal(points["z"], depth[np.isfinite(depth)])

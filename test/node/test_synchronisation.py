@@ -6,7 +6,6 @@ import importlib.util
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
-from sharpdepth_ros.node import synchronisation
 from sharpdepth_ros.node.synchronisation import make_synchroniser
 
 from .conftest import set_stamp
@@ -21,18 +20,16 @@ if importlib.util.find_spec("message_filters"):
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
-def implementation(request, monkeypatch):
-    module = importlib.import_module(request.param)
-    for name in ("SimpleFilter", "TimeSynchronizer", "ApproximateTimeSynchronizer"):
-        monkeypatch.setattr(synchronisation, name, getattr(module, name))
+def filters(request):
+    return importlib.import_module(request.param)
 
 
 class Stream:
     """A synchroniser and what came out of it, by stamps in milliseconds."""
 
-    def __init__(self, policy, slop=0.02):
+    def __init__(self, policy, *filters, slop=0.02):
         self.pairs, self.unpaired = [], 0
-        self._synchroniser = make_synchroniser(policy, slop, self._frame, self._lost)
+        self._synchroniser = make_synchroniser(policy, slop, self._frame, self._lost, *filters)
 
     def _frame(self, frame):
         stamps = (frame.image.header.stamp, frame.info.header.stamp)
@@ -54,44 +51,43 @@ class Stream:
             self._synchroniser.add_info(message)
 
 
-@pytest.mark.usefixtures("implementation")
 class TestByStamps:
     @pytest.mark.parametrize("policy", ["exact", "approximate"])
-    def test_equal_stamps_pair_in_either_order(self, policy):
-        stream = Stream(policy)
+    def test_equal_stamps_pair_in_either_order(self, policy, filters):
+        stream = Stream(policy, filters)
         stream.image(100)
         stream.info(100, 200)
         stream.image(200)
         assert stream.pairs == [(100, 100), (200, 200)]
 
-    def test_exact_does_not_pair_near_stamps(self):
-        stream = Stream("exact")
+    def test_exact_does_not_pair_near_stamps(self, filters):
+        stream = Stream("exact", filters)
         stream.image(100)
         stream.info(101)
         assert stream.pairs == []
 
-    def test_approximate_pairs_within_the_slop_and_not_beyond(self):
-        stream = Stream("approximate", slop=0.02)
+    def test_approximate_pairs_within_the_slop_and_not_beyond(self, filters):
+        stream = Stream("approximate", filters, slop=0.02)
         stream.image(1000)
         stream.info(1030)
         assert stream.pairs == []
         stream.info(1011)
         assert stream.pairs == [(1000, 1011)]
 
-    def test_approximate_takes_the_nearest(self):
-        stream = Stream("approximate", slop=0.05)
+    def test_approximate_takes_the_nearest(self, filters):
+        stream = Stream("approximate", filters, slop=0.05)
         stream.info(1000, 1030)
         stream.image(1025)
         assert stream.pairs == [(1025, 1030)]
 
-    def test_a_message_is_used_once(self):
-        stream = Stream("approximate", slop=0.05)
+    def test_a_message_is_used_once(self, filters):
+        stream = Stream("approximate", filters, slop=0.05)
         stream.image(1000)
         stream.info(1001, 1002)
         assert stream.pairs == [(1000, 1001)]
 
-    def test_an_image_whose_info_was_lost_is_given_up_and_the_next_is_paired(self):
-        stream = Stream("exact")
+    def test_an_image_whose_info_was_lost_is_given_up_and_the_next_is_paired(self, filters):
+        stream = Stream("exact", filters)
         for stamp in range(100, 2100, 100):
             stream.image(stamp)
             if stamp != 500:
@@ -99,15 +95,15 @@ class TestByStamps:
         assert len(stream.pairs) == 19
         assert (500, 500) not in stream.pairs
 
-    def test_images_without_info_are_counted_when_they_are_given_up(self):
-        stream = Stream("exact")
+    def test_images_without_info_are_counted_when_they_are_given_up(self, filters):
+        stream = Stream("exact", filters)
         stream.image(*range(100, 2100, 100))
         assert stream.pairs == []
         assert stream.unpaired == 12  # eight still wait
 
     @pytest.mark.parametrize("policy", ["exact", "approximate"])
-    def test_a_recording_that_begins_again_is_paired_again(self, policy):
-        stream = Stream(policy)
+    def test_a_recording_that_begins_again_is_paired_again(self, policy, filters):
+        stream = Stream(policy, filters)
         stream.image(*range(10_000, 12_000, 100))  # these wait in vain
         for _ in range(2):
             stream.image(1000)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a video in pieces that are whole or not there, and joins them without encoding again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from sharpdepth_ros.export.whole_files import written_whole
+
+#: H.264 that every browser and player shows. No frame refers to a later one, so that pieces join.
+_OPTIONS = {"crf": "18", "preset": "veryfast", "bf": "0"}
+
+
+class PieceOfVideo:
+    """One piece, in a container that keeps any time base."""
+
+    SUFFIX = ".nut"
+
+    def __init__(self, path: Path, size: tuple[int, int], rate: Fraction, ticks: Fraction) -> None:
+        """Opens it.
+
+        Args:
+            path: of the piece.
+            size: (width, height) of its images, even numbers.
+            rate: frames per second, for the encoder's choices alone.
+            ticks: seconds per tick.
+        """
+        self._container = av.open(str(path), "w")
+        stream = self._container.add_stream("libx264", rate=rate, options=_OPTIONS)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = ticks
+        self._stream, self._ticks = stream, ticks
+
+    def add(self, image: np.ndarray, time: int) -> None:
+        """A frame: uint8 [height, width, 3], and its time in ticks."""
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts, frame.time_base = time, self._ticks
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def abort(self) -> None:
+        """Closes it without finishing."""
+        self._container.close()
+
+
+def join_pieces(pieces: Sequence[Path], path: Path) -> None:
+    """One video of all pieces, in order."""
+    with written_whole(path) as draft, av.open(
+        str(draft), "w", options={"movflags": "+faststart"}
+    ) as joined:  # fmt: skip
+        stream = None
+        for piece in pieces:
+            with av.open(str(piece)) as source:
+                given = source.streams.video[0]
+                if stream is None:
+                    stream = joined.add_stream_from_template(given)
+                for packet in source.demux(given):
+                    if packet.dts is not None:  # the last one only ends the stream
+                        packet.stream = stream
+                        joined.mux(packet)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sharpdepth bag extract`: what is written is what the data set readers take."""
+
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from sharpdepth_ros.cli import main
+from sharpdepth_ros.evaluation.datasets.folder import FolderDataset
+from sharpdepth_ros.recordings.bags import rosbags_messages as messages
+from sharpdepth_ros.training.config import DataConfig
+from sharpdepth_ros.training.data import ImageFolder
+from sharpdepth_ros.training.order import SampleKey
+
+from .conftest import BEGIN, STEP, Bag, H, W, camera_info, header, image, picture
+
+DEPTH = "/depth/registered"
+
+
+def _metres(number):
+    return (1 + picture(number)[..., 0] / 100).astype(np.float32)
+
+
+def _add_depth(bag, number, kind="32FC1", late=0, size=None):
+    """The depth of a frame, stamped `late` nanoseconds after it."""
+    stamp = BEGIN + number * STEP + late
+    metres = _metres(number) if size is None else np.ones(size, np.float32)
+    if kind == "packed":
+        scaled = (metres * 1000).round().astype(np.uint16)
+        data = struct.pack("<iff", 0, 0, 0) + cv2.imencode(".png", scaled)[1].tobytes()
+        make = messages.maker(messages.COMPRESSED_IMAGE)
+        message = make(
+            header=header(stamp),
+            format="16UC1; compressedDepth png",
+            data=np.frombuffer(data, np.uint8),
+        )
+        bag.add(DEPTH, messages.COMPRESSED_IMAGE, stamp + 500, message)
+        return
+    values = metres if kind == "32FC1" else (metres * 1000).round().astype(np.uint16)
+    bag.add(DEPTH, messages.IMAGE, stamp + 500, image(values, stamp, kind))
+
+
+def _extract(bag, tmp_path, *arguments):
+    out = tmp_path / "out"
+    source = bag.write(tmp_path / "in", "mcap")
+    return main(["bag", "extract", str(source), str(out), *arguments]), out
+
+
+@pytest.mark.parametrize("kind", ["32FC1", "16UC1", "packed"])
+def test_frames_with_depth_are_an_evaluation_data_set(tmp_path, kind):
+    bag = Bag()
+    for number in range(4):
+        bag.add_frame(number)
+        _add_depth(bag, number, kind, late=7_000_000)
+    status, out = _extract(bag, tmp_path, "--depth", DEPTH)
+    assert status == 0
+    data = FolderDataset(out)
+    assert data.names == [f"1700000000_{number * STEP:09d}" for number in range(4)]
+    for number in range(4):
+        sample = data[number]
+        np.testing.assert_array_equal(sample.rgb, picture(number))
+        np.testing.assert_allclose(sample.depth, _metres(number), atol=0.0006)
+        np.testing.assert_allclose(sample.intrinsics, camera_info(0).k.reshape(3, 3))
+
+
+def test_pictures_and_their_camera_are_training_data(tmp_path):
+    bag = Bag()
+    for number in range(3):
+        bag.add_frame(number)
+    status, out = _extract(bag, tmp_path)
+    assert status == 0
+    config = DataConfig(
+        source="images",
+        path=str(out / "rgb"),
+        intrinsics=str(out / "intrinsics.txt"),
+        width=W,
+        height=H,
+        flip=False,
+    )
+    images = ImageFolder(config, seed=0)
+    assert len(images) == 3
+    np.testing.assert_array_equal(images[SampleKey(index=1, draw=0)][0], picture(1))
+
+
+def test_a_recorded_jpeg_is_kept_as_it_is_and_a_distorted_one_is_rectified(tmp_path):
+    bag = Bag()
+    bag.add_frame(0, compressed=True)
+    bag.add_frame(1, compressed=True, d=np.array([-0.3, 0.1, 0, 0, 0]))
+    status, out = _extract(bag, tmp_path)
+    assert status == 0
+    recorded = [entry[3] for entry in bag.entries if entry[1] == messages.COMPRESSED_IMAGE]
+    kept = (out / "rgb" / "1700000000_000000000.jpg").read_bytes()
+    assert kept == recorded[0].data.tobytes()
+    rectified = cv2.imread(str(out / "rgb" / "1700000000_100000000.png"))
+    assert np.abs(rectified.astype(int) - cv2.imdecode(recorded[1].data, 1)).mean() > 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--every", "3"], [0, 3, 6, 9]),
+        (["--min-interval", "0.25"], [0, 3, 6, 9]),
+        (["--start", "0.35", "--end", "0.65"], [4, 5, 6]),
+    ],
+)
+def test_the_choice_of_frames(tmp_path, arguments, expected):
+    bag = Bag()
+    for number in range(10):
+        bag.add_frame(number)
+    status, out = _extract(bag, tmp_path, *arguments)
+    assert status == 0
+    names = sorted(path.stem for path in (out / "rgb").iterdir())
+    assert names == [f"1700000000_{number * STEP:09d}" for number in expected]
+
+
+def test_several_cameras_have_folders_of_their_own(tmp_path):
+    bag = Bag()
+    for camera in ("/front", "/left"):
+        bag.add_frame(0, camera=camera)
+    status, out = _extract(bag, tmp_path, "--cameras", "front,left", "--image", "image_raw")
+    assert status == 0
+    assert (out / "rgb/front/1700000000_000000000.png").is_file()
+    assert (out / "intrinsics/left/1700000000_000000000.txt").is_file()
+
+
+def test_frames_whose_depth_is_missing_or_of_another_size_are_left_out_and_listed(tmp_path, capsys):
+    bag = Bag()
+    for number in range(4):
+        bag.add_frame(number)
+        if number != 1:
+            _add_depth(bag, number, size=(H // 2, W // 2) if number == 2 else None)
+    status, out = _extract(bag, tmp_path, "--depth", DEPTH)
+    said = capsys.readouterr().err
+    assert status == 1
+    assert "1 of 4 frames have no depth on /depth/registered within 0.02 s" in said
+    assert "the depth is 24x16 and the image 48x32: ground truth has to be registered" in said
+    assert FolderDataset(out).names == ["1700000000_000000000", "1700000000_300000000"]
+
+
+def test_a_bag_without_camera_info_gives_pictures_alone_and_says_so(tmp_path, capsys):
+    bag = Bag()
+    bag.add_frame(0, info=False)
+    status, out = _extract(bag, tmp_path)
+    assert status == 1
+    assert "has no camera_info: pictures are taken as they are" in capsys.readouterr().err
+    assert [p.name for p in out.iterdir()] == ["rgb"]
+
+
+def test_a_depth_topic_that_is_not_there_is_named(tmp_path, capsys):
+    bag = Bag()
+    bag.add_frame(0)
+    status, _ = _extract(bag, tmp_path, "--depth", "/nowhere")
+    assert status == 2
+    assert "no depth images on /nowhere; images are on ['/camera/image_raw']" in (
+        capsys.readouterr().err
+    )
