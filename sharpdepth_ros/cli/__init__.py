@@ -7,7 +7,7 @@ Rooms are imported when their subcommand runs: help and errors come without load
 import argparse
 import sys
 
-from sharpdepth_ros.cli import demo, evaluation, image, machine, training
+from sharpdepth_ros.cli import demo, evaluation, image, machine, training, viewing
 
 BAD_USAGE = 2
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="sharpdepth", description="Sharp metric depth from one camera."
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for part in (image, demo, machine, training, evaluation):
+    for part in (image, viewing, demo, machine, training, evaluation):
         part.add_commands(commands)
     options = parser.parse_args(arguments)
     try:

@@ -5,10 +5,58 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.viewing.frames import ViewFrame
 
 WAITING = 12
 """Stamps that may be incomplete at a time: a topic that lags by more frames is not waited for."""
+
+
+@dataclass(frozen=True)
+class DepthArrival:
+    """A depth image, and what was known when it came.
+
+    Attributes:
+        depth: float32 [H, W] metres.
+        camera: the last one seen.
+        timings: milliseconds per stage, as last told.
+        latency: milliseconds from the stamp to the arrival; None if that means nothing.
+    """
+
+    depth: np.ndarray
+    camera: CameraModel | None
+    timings: dict[str, float]
+    latency: float | None
+
+
+def frame_of_parts(stamp: int, parts: dict[str, Any]) -> ViewFrame:
+    """The frame of what an `Assembler` gives out.
+
+    Args:
+        stamp: nanoseconds.
+        parts: "depth" -> DepthArrival, and perhaps "image", "points", "discrepancy", "metric".
+    """
+    arrival: DepthArrival = parts["depth"]
+    camera = arrival.camera
+    if camera is not None and (camera.height, camera.width) != arrival.depth.shape:
+        camera = None
+    return ViewFrame(
+        name=f"{stamp // 10**9}.{stamp % 10**9:09d}",
+        depth=arrival.depth,
+        stamp=stamp,
+        rgb=parts.get("image"),
+        camera=camera,
+        metric_depth=parts.get("metric"),
+        discrepancy=parts.get("discrepancy"),
+        timings=arrival.timings,
+        latency=arrival.latency,
+        points=parts.get("points"),
+    )
 
 
 class Assembler:

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from sharpdepth_ros.viewing.assembly import Assembler
+from sharpdepth_ros.viewing.assembly import Assembler, DepthArrival, frame_of_parts
 from sharpdepth_ros.viewing.frames import Run, ViewFrame
 from sharpdepth_ros.viewing.messages import (
     camera_of,
     cloud_of,
     depth_of,
+    node_problem,
     stage_times,
     stamp_of,
 )
@@ -183,6 +184,10 @@ class _Problems:
         else:
             self._more += 1
 
+    def note_once(self, text: str | None) -> None:
+        if text is not None and text not in self._notes:
+            self.note(text)
+
     def finish(self, assembler: Assembler, found: int) -> None:
         if self._more:
             self._notes.append(f"{self._more} more messages could not be read")
@@ -215,6 +220,7 @@ def _frames(reader: Any, topics: Topics, notes: list[str]) -> Iterator[ViewFrame
                         continue
                     if connection.topic == topics.diagnostics:
                         timings = stage_times(message) or timings
+                        problems.note_once(node_problem(message))
                         continue
                     kind, stamp = kinds[connection.topic], stamp_of(message)
                     value = _READERS[kind](message, camera)
@@ -222,37 +228,20 @@ def _frames(reader: Any, topics: Topics, notes: list[str]) -> Iterator[ViewFrame
                     problems.note(f"{connection.topic} at {received} ns: {error}")
                     continue
                 if kind == "depth":
-                    value = (value, camera, timings, (received - stamp) * 1e-6)
+                    # In a bag that was made from another, the time of recording says nothing.
+                    latency = None if topics.diagnostics is None else (received - stamp) * 1e-6
+                    value = DepthArrival(value, camera, timings, latency)
                 for ready in assembler.add(kind, stamp, value):
                     found += 1
-                    yield _frame(*ready, live=topics.diagnostics is not None)
+                    yield frame_of_parts(*ready)
     except (ReaderError, AnyReaderError, OSError) as error:
         problems.note(f"the bag ends early, after {found} frames: {error}")
     for ready in assembler.rest():
         found += 1
-        yield _frame(*ready, live=topics.diagnostics is not None)
+        yield frame_of_parts(*ready)
     problems.finish(assembler, found)
     if not found:
         notes.append("the bag has no depth image that can be read")
-
-
-def _frame(stamp: int, parts: dict[str, Any], live: bool) -> ViewFrame:
-    depth, camera, timings, latency = parts["depth"]
-    if camera is not None and (camera.height, camera.width) != depth.shape:
-        camera = None
-    return ViewFrame(
-        name=f"{stamp // 10**9}.{stamp % 10**9:09d}",
-        depth=depth,
-        stamp=stamp,
-        rgb=parts.get("image"),
-        camera=camera,
-        metric_depth=parts.get("metric"),
-        discrepancy=parts.get("discrepancy"),
-        timings=timings,
-        # In a bag that was made from another, the time of recording says nothing about the node.
-        latency=latency if live else None,
-        points=parts.get("points"),
-    )
 
 
 def _rgb_of(message: Any, _camera: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -85,3 +86,7 @@ class Run:
     frames: Iterable[ViewFrame]
     settings: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+    def limit(self, count: int | None) -> None:
+        """Take only the first so many frames; None takes all."""
+        self.frames = islice(self.frames, count)

@@ -123,3 +123,13 @@ def stage_times(message: Any) -> dict[str, float]:
                 if item.key.startswith(_STAGE) and item.value != "-"
             }
     return {}
+
+
+def node_problem(message: Any) -> str | None:
+    """The warning or error that the node's /diagnostics tell; None if there is none."""
+    for status in message.status:
+        # An octet: a number in a bag, a byte string in rclpy.
+        level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
+        if status.name.endswith(": depth") and level > 0:
+            return f"the node said: {status.message}"
+    return None

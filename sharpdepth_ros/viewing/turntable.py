@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import radians
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES, colorize_depth
+from sharpdepth_ros.export.depth_files import write_rgb
+from sharpdepth_ros.viewing.animation import write_animation
 from sharpdepth_ros.viewing.clouds import Cloud
 from sharpdepth_ros.viewing.orbit import Framing, full_turn, swing
 from sharpdepth_ros.viewing.splatting import draw_cloud
@@ -90,6 +93,31 @@ def sheet(clouds: dict[str, Cloud], view: View, yaws: Sequence[float]) -> list[l
     framing, shown = _prepare(clouds, view)
     eyes = [framing.eye(radians(yaw), radians(view.pitch)) for yaw in yaws]
     return [[draw_cloud(cloud, eye) for eye in eyes] for cloud in shown.values()]
+
+
+def write_turntable(
+    path: Path, clouds: dict[str, Cloud], view: View, frames: int, fps: float, palette: int = 256
+) -> None:
+    """Write a turning picture, or as .png each cloud from the left, the middle and the right.
+
+    Args:
+        path: .gif, .webp, .mp4 or .png.
+        clouds: see `turn`.
+        view: see `turn`.
+        frames: pictures of the orbit.
+        fps: pictures per second.
+        palette: colours of a GIF.
+    """
+    if path.suffix.lower() != ".png":
+        write_animation(path, list(turn(clouds, view, frames)), fps, palette)
+        return
+    rows = sheet(clouds, view, (-view.yaw, 0.0, view.yaw))
+    rows = [
+        beside([labelled(row[0], label), *row[1:]])
+        for row, label in zip(rows, clouds, strict=True)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_rgb(path, beside(rows, axis=0))
 
 
 def beside(pictures: Sequence[np.ndarray], axis: int = 1) -> np.ndarray:
