@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from itertools import islice
 from pathlib import Path
 
 from sharpdepth_ros.cli.options import add_model_options, announce, load_pipeline
@@ -299,13 +300,10 @@ def _clouds(options: argparse.Namespace):
     if options.frame < 0:
         raise ValueError(f"--frame is {options.frame}; frames count from 0")
     run = _open_run(options, options.output.parent)
-    frame, count = None, 0
-    for count, frame in enumerate(run.frames, start=1):
-        if count > options.frame:
-            break
+    frame = next(islice(run.frames, options.frame, None), None)
     _tell(run.problems)
-    if count <= options.frame:
-        raise ValueError(f"{run.title} has no frame {options.frame}: {count} frames can be read")
+    if frame is None:
+        raise ValueError(f"{run.title} has no frame {options.frame} that can be read")
     clouds = {"metric alone": frame.metric_cloud(), "SharpDepth": frame.cloud()}
     if options.alone:
         del clouds["metric alone"]

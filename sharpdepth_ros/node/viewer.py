@@ -93,7 +93,9 @@ class FrameFollower(Node):
         """Why nothing may be coming, for people."""
         depth = self.resolve_topic_name(DEPTH)
         if self.count_publishers(depth):
-            return f"{depth} is published, but no depth image arrives: does an image reach the node?"
+            return (
+                f"{depth} is published, but no depth image arrives: does an image reach the node?"
+            )
         found = [name for name, kinds in self.get_topic_names_and_types() if name.endswith(DEPTH)]
         there = f"There is {', '.join(found)}: use --namespace. " if found else ""
         return (

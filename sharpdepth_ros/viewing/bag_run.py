@@ -265,4 +265,3 @@ _READERS: dict[str, Callable[[Any, Any], Any]] = {
     "discrepancy": lambda message, _: depth_of(message),
     "metric": lambda message, _: depth_of(message),
 }
-

@@ -114,6 +114,4 @@ def full_turn(frames: int, pitch: float) -> list[tuple[float, float]]:
 
 
 def _centred(focal: float, width: int, height: int) -> CameraModel:
-    return CameraModel(
-        width, height, float(focal), float(focal), (width - 1) / 2, (height - 1) / 2
-    )
+    return CameraModel(width, height, float(focal), float(focal), (width - 1) / 2, (height - 1) / 2)

@@ -52,9 +52,7 @@ class Eye:
     pose: np.ndarray
 
 
-def draw_cloud(
-    cloud: Cloud, eye: Eye, background: tuple[int, int, int] = BACKGROUND
-) -> np.ndarray:
+def draw_cloud(cloud: Cloud, eye: Eye, background: tuple[int, int, int] = BACKGROUND) -> np.ndarray:
     """Picture of a cloud: what is nearer hides what is behind; uint8 [H, W, 3] RGB.
 
     Args:

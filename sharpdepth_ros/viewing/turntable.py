@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Point clouds turning before the eye, several side by side: the same view, the same depth range."""
+"""Point clouds turning before the eye, several side by side in the same view."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES, colorize_depth
+from sharpdepth_ros.export.colormap import colorize_depth, near_far
 from sharpdepth_ros.export.depth_files import write_rgb
 from sharpdepth_ros.viewing.animation import write_animation
 from sharpdepth_ros.viewing.clouds import Cloud
@@ -113,8 +113,7 @@ def write_turntable(
         return
     rows = sheet(clouds, view, (-view.yaw, 0.0, view.yaw))
     rows = [
-        beside([labelled(row[0], label), *row[1:]])
-        for row, label in zip(rows, clouds, strict=True)
+        beside([labelled(row[0], label), *row[1:]]) for row, label in zip(rows, clouds, strict=True)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_rgb(path, beside(rows, axis=0))
@@ -153,8 +152,7 @@ def _prepare(clouds: dict[str, Cloud], view: View) -> tuple[Framing, dict[str, C
     framing = Framing.of(reference, view.width, view.height, view.far)
     shown = {label: framing.keep(cloud) for label, cloud in clouds.items()}
     if view.colours == "depth":
-        depths = framing.keep(reference).points[:, 2]
-        near, far = (float(d) for d in np.quantile(depths, NEAR_FAR_QUANTILES))
+        near, far = near_far(framing.keep(reference).points[:, 2])
         shown = {
             label: replace(c, colours=colorize_depth(c.points[None, :, 2], near, far)[0])
             for label, c in shown.items()
