@@ -116,18 +116,17 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
 
 
-def _open_run(options: argparse.Namespace, output: Path):
+def _open_run(options: argparse.Namespace):
     from sharpdepth_ros.viewing.sources import open_run
 
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit is {options.limit}; give 1 or more frames")
 
     def run_images(inputs):
-        from sharpdepth_ros.recordings.images import find_images
         from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
-        from sharpdepth_ros.viewing.image_run import run_of_images
+        from sharpdepth_ros.viewing.image_run import images_of, run_of_images
 
-        find_images(inputs, output)  # what is wrong with the inputs is said before models load
+        images_of(inputs)  # what is wrong with the inputs is said before models load
         intrinsics = None if options.intrinsics is None else read_intrinsics(options.intrinsics)
         announce(options.model, options.metric_model)
         pipe = load_pipeline(options)
@@ -154,7 +153,7 @@ def _open_run(options: argparse.Namespace, output: Path):
             "seed": str(options.seed),
             "intrinsics": options.intrinsics or "the metric model's estimate",
         }
-        return run_of_images(inputs, infer, settings, output)
+        return run_of_images(inputs, infer, settings, options.mode)
 
     run = open_run(options.inputs, run_images, options.namespace, options.image_topic)
     run.limit(options.limit)
@@ -170,7 +169,7 @@ def _view(options: argparse.Namespace) -> int:
         raise ValueError(str(error)) from error
     if options.live:
         return _view_live(options, RerunLog("live", options.point_stride))
-    run = _open_run(options, options.save.parent if options.save else Path("output"))
+    run = _open_run(options)
     frames = iter(run.frames)
     first = next(frames, None)
     if first is None:
@@ -250,7 +249,7 @@ def _wait_for_browser(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> int:
     from sharpdepth_ros.viewing.report import write_report
 
-    run = _open_run(options, options.output.parent)
+    run = _open_run(options)
     count = write_report(run, options.output, options.pictures)
     if not count:
         return _nothing(run)
@@ -299,16 +298,16 @@ def _clouds(options: argparse.Namespace):
         return {str(path): read_cloud(path) for path in options.inputs}
     if options.frame < 0:
         raise ValueError(f"--frame is {options.frame}; frames count from 0")
-    run = _open_run(options, options.output.parent)
+    run = _open_run(options)
     frame = next(islice(run.frames, options.frame, None), None)
     _tell(run.problems)
     if frame is None:
         raise ValueError(f"{run.title} has no frame {options.frame} that can be read")
-    clouds = {"metric alone": frame.metric_cloud(), "SharpDepth": frame.cloud()}
+    clouds = {"metric alone": frame.metric_cloud(), frame.method: frame.cloud()}
     if options.alone:
         del clouds["metric alone"]
     clouds = {label: cloud for label, cloud in clouds.items() if cloud is not None}
-    if "SharpDepth" not in clouds:
+    if frame.method not in clouds:
         raise ValueError(
             f"{frame.name} has no cloud: its camera is not known or no depth is valid; for images, "
             "give --intrinsics"

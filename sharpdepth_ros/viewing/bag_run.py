@@ -167,7 +167,10 @@ def _open(path: Path) -> Any:
         reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
         reader.open()
     except (AnyReaderError, OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read as a ROS 2 bag: {error}") from error
+        raise ValueError(
+            f"{path} cannot be read as a ROS 2 bag: {error}. If its recording was broken off, "
+            "`mcap recover` or `ros2 bag reindex` mends it"
+        ) from error
     return reader
 
 
@@ -201,6 +204,7 @@ class _Problems:
 
 def _frames(reader: Any, topics: Topics, notes: list[str]) -> Iterator[ViewFrame]:
     """Frames in the order in which they become complete."""
+    import apsw  # reads sqlite3 bags for rosbags
     from rosbags.highlevel import AnyReaderError
     from rosbags.rosbag2 import ReaderError
 
@@ -234,7 +238,7 @@ def _frames(reader: Any, topics: Topics, notes: list[str]) -> Iterator[ViewFrame
                 for ready in assembler.add(kind, stamp, value):
                     found += 1
                     yield frame_of_parts(*ready)
-    except (ReaderError, AnyReaderError, OSError) as error:
+    except (ReaderError, AnyReaderError, OSError, apsw.Error) as error:
         problems.note(f"the bag ends early, after {found} frames: {error}")
     for ready in assembler.rest():
         found += 1

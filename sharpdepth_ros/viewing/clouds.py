@@ -13,8 +13,9 @@ from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
 
-GRID = 96
-"""Cells per side in which the area that a cloud covers is counted."""
+POINTS_PER_CELL = 16
+"""About so many points are in a cell by which the area that a cloud covers is counted: with fewer,
+cells between the points would count as empty."""
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,18 @@ def _as_bytes(channel: np.ndarray) -> np.ndarray:
 
 
 def spacing_of(points: np.ndarray, seen_from_origin: bool) -> float:
-    """`Cloud.spacing`, from how many points share the area or the surface that they cover."""
-    if seen_from_origin:
-        plane = points[:, :2] / points[:, 2:]
-        return float(np.sqrt(_covered(plane, GRID) / len(points)))
-    # Of a surface in space: cells it passes through, each counted as one side's area.
-    return float(np.sqrt(_covered(points, GRID) / len(points)))
+    """`Cloud.spacing`, from how many points share the area that they cover.
 
-
-def _covered(places: np.ndarray, cells: int) -> float:
-    """Area of the cells that hold a place; the cells are squares, or cubes of that side."""
+    Args:
+        points: float32 [N, 3], metres.
+        seen_from_origin: see `Cloud`: the area is then counted on the plane one metre ahead, else
+            a cell of space that a surface passes through counts as one side of it.
+    """
+    places = points[:, :2] / points[:, 2:] if seen_from_origin else points
     low, high = np.quantile(places, [0.005, 0.995], axis=0)
+    cells = max(1.0, np.sqrt(len(places) / POINTS_PER_CELL))
     side = max(float((high - low).max()) / cells, 1e-9)
     inside = ((places >= low) & (places <= high)).all(axis=-1)
     index = ((places[inside] - low) / side).astype(np.int64)
-    return len(np.unique(index, axis=0)) * side**2
+    covered = len(np.unique(index, axis=0)) * side**2
+    return float(np.sqrt(covered / len(points)))

@@ -31,6 +31,7 @@ class ViewFrame:
         latency: milliseconds from the stamp to the arrival of the depth.
         aligned: whether the sharpened depth was used.
         points: the cloud as it was recorded.
+        method: what made the depth, for people.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ViewFrame:
     latency: float | None = None
     aligned: bool | None = None
     points: Cloud | None = None
+    method: str = "SharpDepth"
 
     @cached_property
     def colours(self) -> np.ndarray:

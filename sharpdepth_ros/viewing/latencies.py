@@ -17,7 +17,7 @@ MOST_POINTS = 300
 """Points of a line; of more frames, the slowest of each group is drawn."""
 
 WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 74, 12, 14, 34
 
 
 @dataclass(frozen=True)

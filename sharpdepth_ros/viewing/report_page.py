@@ -15,6 +15,8 @@ from sharpdepth_ros.viewing.latencies import (
 )
 from sharpdepth_ros.viewing.report_pictures import FramePictures, Picture
 
+MOST_PROBLEMS = 40
+
 STYLE = """
 :root {
   color-scheme: light dark;
@@ -115,7 +117,10 @@ def render_page(
     ]
     if problems:
         body.append("<h2>Problems</h2>")
-        body.append(_list("problems", problems))
+        shown = list(problems[:MOST_PROBLEMS])
+        if len(problems) > MOST_PROBLEMS:
+            shown.append(f"and {len(problems) - MOST_PROBLEMS} more")
+        body.append(_list("problems", shown))
     body.append("<h2>Frames</h2>")
     body += [_frame(frame) for frame in frames]
     if table := _times(times):

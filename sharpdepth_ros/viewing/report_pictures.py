@@ -72,7 +72,7 @@ def draw_frame(frame: ViewFrame) -> FramePictures:
         alt = f"Depth of {frame.name} by the metric model alone, {metres}"
         maps.append(_picture("metric model alone", alt, shown))
     shown = colorize_depth(frame.depth, near, far)
-    maps.append(_picture("SharpDepth", f"Depth of {frame.name} by SharpDepth, {metres}", shown))
+    maps.append(_picture(frame.method, f"Depth of {frame.name}, {frame.method}, {metres}", shown))
     if frame.discrepancy is not None:
         share = float((frame.discrepancy > 0.5).mean())
         alt = f"Where the two models disagree: by more than 0.5 at {share:.0%} of the pixels"
@@ -85,7 +85,7 @@ def draw_frame(frame: ViewFrame) -> FramePictures:
 
 
 def _clouds(frame: ViewFrame) -> dict[str, list[Picture]]:
-    clouds = {"metric model alone": frame.metric_cloud(), "SharpDepth": frame.cloud()}
+    clouds = {"metric model alone": frame.metric_cloud(), frame.method: frame.cloud()}
     clouds = {label: cloud for label, cloud in clouds.items() if cloud is not None}
     if not clouds:
         return {}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,24 +48,26 @@ def run_of_rerun_file(path: Path) -> Run:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
-    notes, rows = _read(path)
+    notes, rows, warned = _read(path)
     if DEPTH not in rows:
         raise ValueError(
             f"{path} has no entity /{DEPTH}: it was not written by `sharpdepth view`. It has "
             f"{', '.join(sorted(rows)) or 'nothing'}"
         )
     settings = {"source": str(path)} | _settings(notes)
-    problems = _problems(notes)
+    problems = warned + _problems(notes)
     return Run(path.name, _frames(rows, problems), settings, problems)
 
 
-def _read(path: Path) -> tuple[str, Rows]:
-    """The run's notes, and all rows that belong to a frame."""
+def _read(path: Path) -> tuple[str, Rows, list[str]]:
+    """The run's notes, all rows that belong to a frame, and what Rerun warns of."""
     from rerun.chunk import RrdReader
 
     notes, rows = "", {}
     try:
-        reader = RrdReader(path)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            reader = RrdReader(path)
         mine = [r for r in reader.recordings() if r.application_id == APPLICATION]
         for chunk in reader.stream(store=mine[0] if mine else None):
             entity = chunk.entity_path.lstrip("/")
@@ -77,7 +80,7 @@ def _read(path: Path) -> tuple[str, Rows]:
                     rows.setdefault(entity, {})[row[FRAME].as_py()] = row
     except (RuntimeError, ValueError, OSError) as error:
         raise ValueError(f"{path} cannot be read as a Rerun recording: {error}") from error
-    return notes, rows
+    return notes, rows, ["its recording was broken off"] if caught else []
 
 
 def _frames(rows: Rows, problems: list[str]) -> Iterator[ViewFrame]:

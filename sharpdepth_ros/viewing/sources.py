@@ -42,8 +42,10 @@ def open_run(
     if is_bag(first):
         return run_of_bag(first, namespace, image_topic)
     if first.suffix == RERUN_SUFFIX:
-        from sharpdepth_ros.viewing.rerun_run import run_of_rerun_file
-
+        try:
+            from sharpdepth_ros.viewing.rerun_run import run_of_rerun_file
+        except ImportError as error:
+            raise ValueError(f"{first}: {error}") from error
         return run_of_rerun_file(first)
     if len(inputs) == 1 and first.is_dir() and holds_results(first):
         return run_of_results(first)
