@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -163,12 +164,16 @@ def _open_run(options: argparse.Namespace):
 def _view(options: argparse.Namespace) -> int:
     if options.live == bool(options.inputs):
         raise ValueError("give either INPUT or --live")
+    if options.save is not None and options.serve:
+        raise ValueError("give either --save or --serve")
+    # First of all: rclpy of the wheels starts the process again, to set its library path.
+    follow = _import_follow() if options.live else None
     try:
         from sharpdepth_ros.viewing.rerun_log import FRAME, STAMP, RerunLog
     except ImportError as error:
         raise ValueError(str(error)) from error
-    if options.live:
-        return _view_live(options, RerunLog("live", options.point_stride))
+    if follow is not None:
+        return _view_live(options, RerunLog("live", options.point_stride), follow)
     run = _open_run(options)
     frames = iter(run.frames)
     first = next(frames, None)
@@ -189,7 +194,7 @@ def _view(options: argparse.Namespace) -> int:
     return SOME_FAILED if run.problems else 0
 
 
-def _view_live(options: argparse.Namespace, log) -> int:
+def _import_follow():
     try:
         from sharpdepth_ros.node.viewer import follow
     except ImportError as error:
@@ -197,6 +202,10 @@ def _view_live(options: argparse.Namespace, log) -> int:
             f"--live needs ROS 2 ({error}): source your ROS installation, or install the wheels "
             "with pip install 'sharpdepth_ros[ros]'"
         ) from error
+    return follow
+
+
+def _view_live(options: argparse.Namespace, log, follow) -> int:
     from sharpdepth_ros.viewing.frames import Run
 
     where = _start(log, options)
@@ -219,14 +228,14 @@ def _view_live(options: argparse.Namespace, log) -> int:
     log.flush()
     print(f"{count} frames {where}")
     _tell(problems)
+    if options.limit is not None:
+        _wait_for_browser(options)
     log.close()
     return SOME_FAILED if not count else 0
 
 
 def _start(log, options: argparse.Namespace) -> str:
     """Give the log its target; says where the frames are going to be."""
-    if options.save is not None and options.serve:
-        raise ValueError("give either --save or --serve")
     if options.save is not None:
         log.save(options.save)
         return f"written to {options.save}; open it with: rerun {options.save}"
@@ -243,7 +252,8 @@ def _wait_for_browser(options: argparse.Namespace) -> None:
         import threading
 
         print("Ctrl-C ends the server", flush=True)
-        threading.Event().wait()
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 def _report(options: argparse.Namespace) -> int:

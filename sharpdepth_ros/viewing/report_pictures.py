@@ -75,7 +75,7 @@ def draw_frame(frame: ViewFrame) -> FramePictures:
     maps.append(_picture(frame.method, f"Depth of {frame.name}, {frame.method}, {metres}", shown))
     if frame.discrepancy is not None:
         share = float((frame.discrepancy > 0.5).mean())
-        alt = f"Where the two models disagree: by more than 0.5 at {share:.0%} of the pixels"
+        alt = f"Discrepancy of {frame.name}: above 0.5 at {share:.0%} of the pixels"
         maps.append(_picture("discrepancy", alt, colorize_discrepancy(frame.discrepancy)))
     share = float(valid.mean())
     facts = [f"{frame.depth.shape[1]} x {frame.depth.shape[0]} pixels", f"depth {metres}"]
