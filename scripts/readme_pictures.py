@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--model", default="demo", help="the sharpener: a name or a folder")
     parser.add_argument("--metric-model", default="demo", help="a name or a folder")
     parser.add_argument("--kind", default="room", help="of the scenes")
-    parser.add_argument("--frames", default="4,30", help="numbers; the first one turns")
+    parser.add_argument("--frames", default="67,95", help="numbers; the first one turns")
     parser.add_argument("--width", type=int, default=192, help="of the frames, pixels")
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--list", action="store_true", help="draw held-out frames to choose from")
@@ -60,8 +60,7 @@ def main() -> None:
         for first, (frame, out) in enumerate(zip(frames, outputs, strict=True))
     ]
     path = options.output / "maps.png"
-    picture = Image.fromarray(beside(rows, axis=0))
-    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.fromarray(beside(rows, axis=0)).save(path, optimize=True)
     _check(path)
 
     frame, out = frames[0], outputs[0]
