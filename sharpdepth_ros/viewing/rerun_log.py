@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ except ImportError as error:
         f"viewing in Rerun needs rerun-sdk ({error}): pip install 'sharpdepth_ros[view]'"
     ) from error
 
+from sharpdepth_ros.export.colormap import near_far
 from sharpdepth_ros.viewing.frames import Run, ViewFrame
 
 APPLICATION = "sharpdepth"
@@ -35,6 +38,8 @@ RADIUS = 1.4
 """Points are drawn so many times as large as would let them touch: gaps close at a slant."""
 
 STAGE_COLOURS = ("#00798c", "#d1495b", "#edae49", "#5f4b8b", "#6a994e", "#7f5539", "#457b9d")
+ELSEWHERE = "Use --serve for a browser, or --save FILE.rrd"
+
 WEB_PORT, DATA_PORT = 9090, 9876
 
 
@@ -70,13 +75,15 @@ class RerunLog:
         Raises:
             ValueError: no window can be opened here.
         """
+        if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+            raise ValueError(
+                "this machine has no screen (neither DISPLAY nor WAYLAND_DISPLAY is set). "
+                f"{ELSEWHERE}"
+            )
         try:
             self._recording.spawn(default_blueprint=self._blueprint)
         except RuntimeError as error:
-            raise ValueError(
-                f"the Rerun viewer does not start ({error}); use --serve for a browser, or --save "
-                "FILE.rrd"
-            ) from error
+            raise ValueError(f"the Rerun viewer does not start: {error}. {ELSEWHERE}") from error
         self._begin()
 
     def serve(
@@ -151,7 +158,7 @@ class RerunLog:
         self._log_points(frame)
         for stage, milliseconds in frame.timings.items():
             self._name_series(stage)
-            recording.log(f"{TIMINGS}/{stage}", rr.Scalars(milliseconds))
+            recording.log([TIMINGS, stage], rr.Scalars(milliseconds))
         if frame.latency is not None:
             recording.log(LATENCY, rr.Scalars(frame.latency))
 
@@ -161,7 +168,7 @@ class RerunLog:
             colour = STAGE_COLOURS[len(self._stages) % len(STAGE_COLOURS)]
             self._stages.append(stage)
             line = rr.SeriesLines(names=stage, colors=_rgb(colour))
-            self._recording.log(f"{TIMINGS}/{stage}", line, static=True)
+            self._recording.log([TIMINGS, stage], line, static=True)
 
     def _log_points(self, frame: ViewFrame) -> None:
         cloud = frame.cloud(self._stride)
@@ -182,12 +189,19 @@ class RerunLog:
         self._recording.log(NOTES, document, static=True)
 
     def flush(self) -> None:
-        """Wait until everything is in the file, or with the viewer."""
-        self._recording.flush()
+        """Wait until everything is in the file, or with the viewer.
+
+        Raises:
+            ValueError: the viewer does not answer.
+        """
+        try:
+            self._recording.flush()
+        except RuntimeError as error:
+            raise ValueError(f"the Rerun viewer does not answer: {error}. {ELSEWHERE}") from error
 
     def close(self) -> None:
         """End the recording; a file is then complete."""
-        self._recording.flush()
+        self.flush()
         self._recording.disconnect()
 
 
@@ -235,4 +249,8 @@ def _depth_image(depth: np.ndarray) -> rr.DepthImage:
     """Metres; what is invalid is 0, which Rerun leaves out."""
     valid = np.isfinite(depth) & (depth > 0)
     metres = np.where(valid, depth, 0).astype(np.float32)
-    return rr.DepthImage(metres, meter=1.0, colormap=rr.components.Colormap.Inferno)
+    near, far = near_far(metres[valid])
+    span = None if near is None else [near, far]
+    return rr.DepthImage(
+        metres, meter=1.0, colormap=rr.components.Colormap.Inferno, depth_range=span
+    )

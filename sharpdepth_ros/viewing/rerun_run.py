@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,10 +118,15 @@ def _frame(number: int, rows: Rows) -> ViewFrame:
         camera=camera,
         metric_depth=None if metric is None else _picture(metric),
         discrepancy=None if discrepancy is None else _picture(discrepancy),
-        timings={e.partition("/")[2]: _scalar(rows[e][number]) for e in stages},
+        timings={_stage_of(e): _scalar(rows[e][number]) for e in stages},
         latency=None if latency is None else _scalar(latency),
         points=points,
     )
+
+
+def _stage_of(entity: str) -> str:
+    """The stage of timings/STAGE, in which Rerun escapes spaces and strokes."""
+    return re.sub(r"\\(.)", r"\1", entity.partition("/")[2])
 
 
 def _picture(row: Row) -> np.ndarray:

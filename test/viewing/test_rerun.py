@@ -21,6 +21,7 @@ from sharpdepth_ros.viewing.frames import Run
 from sharpdepth_ros.viewing.rerun_log import FRAME, STAMP, RerunLog
 from sharpdepth_ros.viewing.rerun_run import run_of_rerun_file
 
+STAGES = {"metric": 12.0, "publish depth/metric": 30.0}
 START = 1_700_000_000_123_456_789
 
 
@@ -29,7 +30,7 @@ def recording(make_frame, tmp_path):
     """A saved run of two frames, the second without a camera."""
     log = RerunLog("two frames", point_stride=2)
     log.save(tmp_path / "run.rrd")
-    log.log(make_frame(stamp=START, latency=50.0))
+    log.log(make_frame(stamp=START, latency=50.0, timings=STAGES))
     log.log(make_frame(stamp=START + 100, camera=None, timings={"metric": 13.0}))
     log.note(Run("two frames", [], {"mode": "sharpdepth"}, ["it rained"]))
     log.close()
@@ -57,7 +58,7 @@ def test_a_saved_recording_has_every_entity_on_one_timeline_with_stamps(recordin
         "/camera/discrepancy": 2,
         "/points": 2,  # the second clears the first
         "/timings/metric": 2,
-        "/timings/sharpen": 1,
+        r"/timings/publish\ depth\/metric": 1,
         "/latency": 1,
     }
     stamps = [s.value for b in chunks(recording, "camera/depth") for s in b.column(STAMP)]
@@ -94,7 +95,7 @@ def test_a_recording_comes_back_as_the_run_that_it_was(recording, make_frame):
     assert (first.stamp, second.stamp) == (START, START + 100)
     assert (first.camera, second.camera) == (expected.camera, None)
     assert (first.latency, second.latency) == (50.0, None)
-    assert list(first.timings.items()) == [("metric", 12.0), ("sharpen", 30.0)]
+    assert list(first.timings.items()) == list(STAGES.items())
     assert second.points is None
     np.testing.assert_array_equal(first.points.points, expected.cloud(2).points)
     np.testing.assert_array_equal(first.points.colours, expected.cloud(2).colours)
@@ -163,6 +164,17 @@ def test_a_port_that_is_taken_is_named():
         page, data = taken.getsockname()[1], free_ports(1)[0]
         with pytest.raises(ValueError, match=rf"cannot serve on ports {page} and {data}"):
             RerunLog("served").serve(web_port=page, data_port=data)
+
+
+def test_without_a_screen_nothing_is_opened_and_the_other_ways_are_named(
+    recording, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert main(["view", str(recording)]) == 2
+    assert "no screen" in (said := capsys.readouterr().err)
+    assert "--serve" in said
 
 
 def test_files_that_are_not_ours_are_refused(tmp_path):
