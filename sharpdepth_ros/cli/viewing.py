@@ -71,7 +71,7 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
 def _add_turntable(commands: argparse._SubParsersAction) -> None:
     turntable = commands.add_parser(
         "turntable",
-        help="turn point clouds before the eye: GIF, WebP, MP4 or PNG",
+        help="turn point clouds: GIF, WebP, MP4 or PNG",
         description="Clouds are shown side by side, in the same view. Of anything but .ply files, "
         "the metric model alone is shown beside SharpDepth.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -93,7 +93,10 @@ def _add_turntable(commands: argparse._SubParsersAction) -> None:
     turntable.add_argument("--frames", type=int, default=36, help="pictures of one orbit")
     turntable.add_argument("--fps", type=float, default=15.0, help="pictures per second")
     turntable.add_argument(
-        "--orbit", default="swing", choices=("swing", "full"), help="before, or all around"
+        "--orbit",
+        default="swing",
+        choices=("swing", "full"),
+        help="in front of the scene, or all around it",
     )
     turntable.add_argument("--yaw", type=float, default=28.0, help="degrees to either side")
     turntable.add_argument("--pitch", type=float, default=8.0, help="degrees up and down")
@@ -118,6 +121,8 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _open_run(options: argparse.Namespace):
+    from tqdm import tqdm
+
     from sharpdepth_ros.viewing.sources import open_run
 
     if options.limit is not None and options.limit < 1:
@@ -158,6 +163,7 @@ def _open_run(options: argparse.Namespace):
 
     run = open_run(options.inputs, run_images, options.namespace, options.image_topic)
     run.limit(options.limit)
+    run.frames = tqdm(run.frames, unit="frame", total=options.limit, disable=None)
     return run
 
 
@@ -188,7 +194,7 @@ def _view(options: argparse.Namespace) -> int:
     log.note(run)
     log.flush()
     print(f"{count} frames {where}")
-    _tell(run.problems)
+    _tell(run.notes)
     _wait_for_browser(options)
     log.close()
     return SOME_FAILED if run.problems else 0
@@ -264,7 +270,7 @@ def _report(options: argparse.Namespace) -> int:
     if not count:
         return _nothing(run)
     print(f"{count} frames, written to {options.output}")
-    _tell(run.problems)
+    _tell(run.notes)
     return SOME_FAILED if run.problems else 0
 
 
@@ -310,7 +316,7 @@ def _clouds(options: argparse.Namespace):
         raise ValueError(f"--frame is {options.frame}; frames count from 0")
     run = _open_run(options)
     frame = next(islice(run.frames, options.frame, None), None)
-    _tell(run.problems)
+    _tell(run.notes)
     if frame is None:
         raise ValueError(f"{run.title} has no frame {options.frame} that can be read")
     clouds = {"metric alone": frame.metric_cloud(), frame.method: frame.cloud()}
@@ -326,7 +332,7 @@ def _clouds(options: argparse.Namespace):
 
 
 def _nothing(run) -> int:
-    _tell(run.problems)
+    _tell(run.notes)
     print(f"sharpdepth: {run.title} has no frame to show", file=sys.stderr)
     return SOME_FAILED
 

@@ -79,10 +79,11 @@ def run_of_bag(path: Path, namespace: str | None = None, image: str | None = Non
     except ValueError:
         reader.close()
         raise
-    problems: list[str] = []
+    problems = _Problems()
     settings = {"source": str(path)}
     settings |= {f"topic of {kind}": topic for kind, topic in topics.parts.items()}
-    return Run(path.resolve().name, _frames(reader, topics, problems), settings, problems)
+    frames = _frames(reader, topics, problems)
+    return Run(path.resolve().name, frames, settings, problems.told, problems.remarks)
 
 
 def find_topics(
@@ -150,7 +151,8 @@ def _image_topic(
         if types.get(topic) in pictures:
             return topic
     # Remapped, as to /camera/image_raw: unmistakable where there is one.
-    others = [t for t, kind in types.items() if kind in pictures and not t.startswith(prefix + "d")]
+    ours = f"{prefix}depth/"
+    others = [t for t, kind in types.items() if kind in pictures and not t.startswith(ours)]
     return others[0] if len(others) == 1 else None
 
 
@@ -175,40 +177,41 @@ def _open(path: Path) -> Any:
 
 
 class _Problems:
-    """Notes problems of messages, the first of them one by one."""
+    """Collects problems of messages, the first of them one by one, and what else is to say."""
 
-    def __init__(self, notes: list[str]) -> None:
-        self._notes = notes
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.remarks: list[str] = []
         self._more = 0
 
-    def note(self, text: str) -> None:
-        if len(self._notes) < MOST_PROBLEMS:
-            self._notes.append(text)
+    def add(self, text: str) -> None:
+        if len(self.told) < MOST_PROBLEMS:
+            self.told.append(text)
         else:
             self._more += 1
 
-    def note_once(self, text: str | None) -> None:
-        if text is not None and text not in self._notes:
-            self.note(text)
+    def remark(self, text: str | None) -> None:
+        """Once, however often it is given; None is nothing to remark."""
+        if text is not None and text not in self.remarks:
+            self.remarks.append(text)
 
     def finish(self, assembler: Assembler, found: int) -> None:
         if self._more:
-            self._notes.append(f"{self._more} more messages could not be read")
+            self.told.append(f"{self._more} more messages could not be read")
+        if not found:
+            self.told.append("the bag has no depth image that can be read")
         if assembler.left_out:
-            self._notes.append(f"{assembler.left_out} stamps have messages, but no depth")
+            self.remark(f"{assembler.left_out} stamps have messages, but no depth")
         if assembler.incomplete:
-            self._notes.append(
-                f"{assembler.incomplete} of {found} frames lack a message that others have"
-            )
+            self.remark(f"{assembler.incomplete} of {found} frames lack a message that others have")
 
 
-def _frames(reader: Any, topics: Topics, notes: list[str]) -> Iterator[ViewFrame]:
+def _frames(reader: Any, topics: Topics, problems: _Problems) -> Iterator[ViewFrame]:
     """Frames in the order in which they become complete."""
     import apsw  # reads sqlite3 bags for rosbags
     from rosbags.highlevel import AnyReaderError
     from rosbags.rosbag2 import ReaderError
 
-    problems = _Problems(notes)
     assembler = Assembler(topics.parts, needed="depth")
     kinds = {topic: kind for kind, topic in topics.parts.items()}
     wanted = {*kinds, topics.info, topics.diagnostics}
@@ -224,12 +227,12 @@ def _frames(reader: Any, topics: Topics, notes: list[str]) -> Iterator[ViewFrame
                         continue
                     if connection.topic == topics.diagnostics:
                         timings = stage_times(message) or timings
-                        problems.note_once(node_problem(message))
+                        problems.remark(node_problem(message))
                         continue
                     kind, stamp = kinds[connection.topic], stamp_of(message)
                     value = _READERS[kind](message, camera)
                 except (ValueError, KeyError, AnyReaderError) as error:
-                    problems.note(f"{connection.topic} at {received} ns: {error}")
+                    problems.add(f"{connection.topic} at {received} ns: {error}")
                     continue
                 if kind == "depth":
                     # In a bag that was made from another, the time of recording says nothing.
@@ -239,13 +242,11 @@ def _frames(reader: Any, topics: Topics, notes: list[str]) -> Iterator[ViewFrame
                     found += 1
                     yield frame_of_parts(*ready)
     except (ReaderError, AnyReaderError, OSError, apsw.Error) as error:
-        problems.note(f"the bag ends early, after {found} frames: {error}")
+        problems.add(f"the bag ends early, after {found} frames: {error}")
     for ready in assembler.rest():
         found += 1
         yield frame_of_parts(*ready)
     problems.finish(assembler, found)
-    if not found:
-        notes.append("the bag has no depth image that can be read")
 
 
 def _rgb_of(message: Any, _camera: Any) -> np.ndarray:

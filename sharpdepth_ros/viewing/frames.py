@@ -82,12 +82,19 @@ class Run:
         frames: in order; reading them may take the time of computing them.
         settings: name -> value: source, models, mode, resolution, ...
         problems: what could not be read or done; complete when all frames have been read.
+        remarks: what was done, but may surprise; likewise.
     """
 
     title: str
     frames: Iterable[ViewFrame]
     settings: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """All that people should know: problems first."""
+        return self.problems + self.remarks
 
     def limit(self, count: int | None) -> None:
         """Take only the first so many frames; None takes all."""

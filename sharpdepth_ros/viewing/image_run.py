@@ -42,6 +42,7 @@ def run_of_images(
     """
     sources = images_of(inputs)
     problems: list[str] = []
+    remarks: list[str] = []
 
     def frames() -> Iterator[ViewFrame]:
         for source in sources:
@@ -53,9 +54,9 @@ def run_of_images(
                 continue
             frame = frame_of_output(source.name, rgb, out, mode)
             if out.discrepancy is not None and not out.aligned:
-                problems.append(f"{source}: no sound alignment; its depth is the metric model's")
+                remarks.append(f"{source}: no sound alignment; its depth is the metric model's")
             if frame.camera is None:
-                problems.append(
+                remarks.append(
                     f"{source}: no cloud, for the metric model estimates no camera; give "
                     "--intrinsics"
                 )
@@ -63,7 +64,7 @@ def run_of_images(
 
     title = inputs[0].name if len(inputs) == 1 else f"{len(sources)} images"
     given = ", ".join(str(path) for path in inputs)
-    return Run(title, frames(), {"source": given} | settings, problems)
+    return Run(title, frames(), {"source": given} | settings, problems, remarks)
 
 
 def images_of(inputs: Sequence[Path]) -> list[Path]:

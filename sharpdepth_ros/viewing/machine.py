@@ -14,7 +14,7 @@ from sharpdepth_ros import __version__
 
 def describe_machine() -> dict[str, str]:
     """Processor, GPU and versions, by name."""
-    facts = {"processor": f"{_processor()}, {os.cpu_count()} cores"}
+    facts = {"processor": f"{processor()}, {os.cpu_count()} cores"}
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
         facts["GPU"] = f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
@@ -26,7 +26,8 @@ def describe_machine() -> dict[str, str]:
     return facts
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system knows it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Camera paths around what a cloud shows: a swing before it, or the whole way around."""
+"""Camera paths around what a cloud shows: a swing in front of it, or all the way around."""
 
 from __future__ import annotations
 
@@ -103,13 +103,13 @@ class Framing:
 
 
 def swing(frames: int, yaw: float, pitch: float) -> list[tuple[float, float]]:
-    """Yaws and pitches, radians, of an ellipse before the scene; the last leads to the first."""
+    """Yaws and pitches, radians, of an ellipse in front of the scene, without end."""
     turns = [2 * pi * i / frames for i in range(frames)]
     return [(yaw * sin(t), pitch * cos(t)) for t in turns]
 
 
 def full_turn(frames: int, pitch: float) -> list[tuple[float, float]]:
-    """Yaws and pitches, radians, of one turn around the scene; the last leads to the first."""
+    """Yaws and pitches, radians, of one turn around the scene, without end."""
     return [(2 * pi * i / frames, pitch) for i in range(frames)]
 
 

@@ -41,8 +41,8 @@ def write_report(run: Run, path: Path, pictures: int) -> int:
     times = StageTimes.of(timings, latencies)
     page = render_page(
         run.title,
-        _figures(len(timings), times, stamps, aligned, len(run.problems)),
-        run.problems,
+        _figures(len(timings), times, stamps, aligned, len(run.notes)),
+        run.notes,
         [draw_frame(frame) for frame in chosen.frames()],
         times,
         run.settings,

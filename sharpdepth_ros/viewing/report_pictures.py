@@ -19,7 +19,7 @@ WIDEST = 640
 QUALITY = 85
 VIEW = View(400, 300)
 YAWS = (-28.0, 0.0, 28.0)
-SIDES = ("from the left", "from before", "from the right")
+SIDES = ("from the left", "from the front", "from the right")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class FramePictures:
         name: of the frame.
         facts: what is to say about it, in a line.
         maps: image, metric alone, SharpDepth and discrepancy, of those that there are.
-        clouds: views from the left, before and the right, of metric alone and SharpDepth, of
+        clouds: views from the left, the front and the right, of metric alone and SharpDepth, of
             those that there are.
     """
 

@@ -183,8 +183,8 @@ class RerunLog:
         """Write the run's settings and problems down, for all times."""
         lines = [f"# {run.title}", "", f"{self._count} frames", ""]
         lines += [f"- {name}: {value}" for name, value in run.settings.items()]
-        lines += ["", "## Problems", ""] if run.problems else []
-        lines += [f"- {problem}" for problem in run.problems]
+        lines += ["", "## Problems", ""] if run.notes else []
+        lines += [f"- {note}" for note in run.notes]
         document = rr.TextDocument("\n".join(lines), media_type=rr.MediaType.MARKDOWN)
         self._recording.log(NOTES, document, static=True)
 

@@ -56,8 +56,8 @@ def run_of_rerun_file(path: Path) -> Run:
             f"{', '.join(sorted(rows)) or 'nothing'}"
         )
     settings = {"source": str(path)} | _settings(notes)
-    problems = warned + _problems(notes)
-    return Run(path.name, _frames(rows, problems), settings, problems)
+    problems: list[str] = []
+    return Run(path.name, _frames(rows, problems), settings, problems, warned + _problems(notes))
 
 
 def _read(path: Path) -> tuple[str, Rows, list[str]]:

@@ -35,7 +35,7 @@ class View:
     Attributes:
         width: of each cloud's picture, pixels.
         height: of each cloud's picture, pixels.
-        orbit: "swing", an ellipse before the scene, or "full", all the way around.
+        orbit: "swing", an ellipse in front of the scene, or "full", all the way around.
         yaw: degrees to either side, of a swing.
         pitch: degrees up and down in a swing; degrees above the scene in a full turn.
         far: metres beyond which points are left out; None chooses from the scene.

@@ -158,7 +158,7 @@ def test_a_frame_has_all_that_was_published_with_its_stamp(make_frame, tmp_path,
         assert frame.latency == pytest.approx(40.0)
     assert frames[0].timings == {}  # the first diagnostics came after the first frame
     assert frames[2].timings == {"metric": 12.5}
-    assert run.problems == []
+    assert run.notes == []
 
 
 def test_a_single_file_is_a_bag_too(make_frame, tmp_path):
@@ -223,12 +223,12 @@ def test_messages_that_cannot_be_used_are_told_and_the_others_shown(make_frame, 
     )
     run = run_of_bag(write_bag(tmp_path / "bag", messages))
     assert [f.stamp for f in run.frames] == [START + i * STEP for i in (0, 3, 2)]
-    problems = "\n".join(run.problems)
+    problems, remarks = "\n".join(run.problems), "\n".join(run.remarks)
     assert "encoding '8UC1' is not a depth image's" in problems
     assert "a depth image of 4x5 32FC1 pixels, step 16, cannot have 64 bytes" in problems
-    assert "the node said: the device fell off" in problems
-    assert "1 stamps have messages, but no depth" in problems
-    assert "1 of 3 frames lack a message" in problems
+    assert "the node said: the device fell off" in remarks
+    assert "1 stamps have messages, but no depth" in remarks
+    assert "1 of 3 frames lack a message" in remarks
 
 
 def test_a_damaged_bag_is_shown_as_far_as_it_goes(make_frame, tmp_path):

@@ -18,6 +18,7 @@ from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.pipeline.timing import StageTimer
 from sharpdepth_ros.recordings.images import find_images, process_images
 from sharpdepth_ros.viewing.frames import Run
+from sharpdepth_ros.viewing.image_run import run_of_images
 from sharpdepth_ros.viewing.latencies import StageTimes, latency_svg, percentile_rows
 from sharpdepth_ros.viewing.report import write_report
 from sharpdepth_ros.viewing.result_run import run_of_results
@@ -165,11 +166,29 @@ def test_the_plot_has_a_line_per_stage_and_keeps_the_slowest_frames():
     assert "<circle" in latency_svg(StageTimes.of([{"metric": 3.0}], [None]))
 
 
-def given_output(frame):
+def given_output(frame, discrepancy=None, intrinsics=True):
+    """What the pipeline answers where the fit was degenerate."""
+    camera = frame.camera.matrix if intrinsics else None
     timer = StageTimer(torch.device("cpu"))
-    return SharpDepthOutput(
-        frame.depth, frame.metric_depth, None, None, frame.camera.matrix, None, timer
-    )
+    return SharpDepthOutput(frame.depth, frame.metric_depth, discrepancy, None, camera, None, timer)
+
+
+def test_what_surprises_is_told_apart_from_what_failed(frame, tmp_path):
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), frame.rgb)
+    (tmp_path / "c.png").write_bytes(b"nothing")
+    outputs = iter([given_output(frame, frame.discrepancy), given_output(frame, intrinsics=False)])
+    run = run_of_images([tmp_path], lambda _: next(outputs), {})
+    first, second = run.frames
+    assert (first.aligned, second.aligned) == (False, None)
+    assert second.cloud() is None
+    assert [p.split(": ")[0] for p in run.problems] == [f"{tmp_path / 'c.png'} was left out"]
+    assert run.remarks == [
+        f"{tmp_path / 'a.png'}: no sound alignment; its depth is the metric model's",
+        f"{tmp_path / 'b.png'}: no cloud, for the metric model estimates no camera; give "
+        "--intrinsics",
+    ]
+    assert run.notes == run.problems + run.remarks
 
 
 def test_what_sharpdepth_image_wrote_is_a_run(frame, tmp_path):

@@ -100,7 +100,7 @@ def test_a_recording_comes_back_as_the_run_that_it_was(recording, make_frame):
     np.testing.assert_array_equal(first.points.points, expected.cloud(2).points)
     np.testing.assert_array_equal(first.points.colours, expected.cloud(2).colours)
     assert run.settings["mode"] == "sharpdepth"
-    assert run.problems == ["it rained"]
+    assert run.notes == ["it rained"]
 
 
 def test_images_are_viewed_through_the_pipeline_and_bad_ones_told(frame, tmp_path, capsys):
@@ -135,7 +135,7 @@ os.kill(os.getpid(), 9)
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     run = run_of_rerun_file(tmp_path / "killed.rrd")
     assert len(list(run.frames)) == 2
-    assert run.problems == ["its recording was broken off"]
+    assert run.notes == ["its recording was broken off"]
 
 
 def free_ports(count):
