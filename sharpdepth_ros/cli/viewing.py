@@ -4,7 +4,7 @@
 import argparse
 import sys
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from sharpdepth_ros.cli.options import add_model_options, announce, load_pipeline
@@ -187,13 +187,11 @@ def _view(options: argparse.Namespace) -> int:
         return _nothing(run)
     log = RerunLog(run.title, options.point_stride, FRAME if first.stamp is None else STAMP)
     where = _start(log, options)
-    count = 1
-    log.log(first)
-    for count, frame in enumerate(frames, start=2):  # noqa: B007 - read after the loop
+    for frame in chain([first], frames):
         log.log(frame)
     log.note(run)
     log.flush()
-    print(f"{count} frames {where}")
+    print(f"{log.frames} frames {where}")
     _tell(run.notes)
     _wait_for_browser(options)
     log.close()
@@ -215,29 +213,22 @@ def _view_live(options: argparse.Namespace, log, follow) -> int:
     from sharpdepth_ros.viewing.frames import Run
 
     where = _start(log, options)
-    count = 0
-
-    def on_frame(frame):
-        nonlocal count
-        count += 1
-        log.log(frame)
-
-    problems = follow(
-        on_frame,
+    settings, problems = follow(
+        log.log,
         image=options.image_topic or "image",
         namespace=options.namespace or "",
         points=options.points,
         frames=options.limit,
     )
-    settings = {"source": "topics of a running node", "namespace": options.namespace or "/"}
-    log.note(Run("live", [], settings, problems))
+    origin = {"source": "topics of a running node", "namespace": options.namespace or "/"}
+    log.note(Run("live", [], origin | settings, problems))
     log.flush()
-    print(f"{count} frames {where}")
+    print(f"{log.frames} frames {where}")
     _tell(problems)
     if options.limit is not None:
         _wait_for_browser(options)
     log.close()
-    return SOME_FAILED if not count else 0
+    return 0 if log.frames else SOME_FAILED
 
 
 def _start(log, options: argparse.Namespace) -> str:

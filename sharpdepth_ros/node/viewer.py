@@ -9,10 +9,14 @@ from collections.abc import Callable
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import GetParameters
+from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
@@ -37,6 +41,18 @@ from sharpdepth_ros.viewing.messages import (
 
 #: Frames of large messages that may wait here.
 _QUEUE = QoSProfile(depth=5)
+#: Parameters of the node that say how its depth is made.
+SETTINGS = (
+    "model",
+    "metric_model",
+    "generator",
+    "mode",
+    "device",
+    "precision",
+    "processing_resolution",
+    "lotus_steps",
+    "seed",
+)
 #: Seconds without a depth image after which the user is told what is on the graph.
 SILENCE = 5.0
 
@@ -65,6 +81,8 @@ class FrameFollower(Node):
         self._camera = None
         self._timings: dict[str, float] = {}
         self._problems: list[str] = []
+        self._node_parameters: Client | None = None
+        self._settings: Future | None = None
         self.frames = 0
         kinds = {DEPTH: "depth", DISCREPANCY: "discrepancy", METRIC: "metric"}
         self._assembler = Assembler(["image", *kinds.values(), *["points"] * points], "depth")
@@ -78,6 +96,15 @@ class FrameFollower(Node):
         self._subscribe(kind, image, "image", read, qos_profile_sensor_data)
         self.create_subscription(CameraInfo, DEPTH_CAMERA_INFO, self._on_info, _QUEUE)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def settings(self) -> dict[str, str]:
+        """The node's parameters of `SETTINGS`, as they were at the first frame; empty if it gave
+        no answer."""
+        if self._settings is None or not self._settings.done():
+            return {}
+        values = self._settings.result().values
+        known = ((n, parameter_value_to_python(v)) for n, v in zip(SETTINGS, values, strict=False))
+        return {name.replace("_", " "): str(value) for name, value in known if value is not None}
 
     def problems(self) -> list[str]:
         """What was wrong so far."""
@@ -121,11 +148,26 @@ class FrameFollower(Node):
             if kind == "depth":
                 now = self.get_clock().now().nanoseconds
                 value = DepthArrival(value, self._camera, self._timings, (now - stamp) * 1e-6)
+            if self._settings is None:
+                self._ask_settings()
             for ready in self._assembler.add(kind, stamp, value):
                 self.frames += 1
                 self._on_frame(frame_of_parts(*ready))
 
         self.create_subscription(message, topic, received, qos)
+
+    def _ask_settings(self) -> None:
+        """Asks the node that publishes depth, whatever it is called, once it can be asked."""
+        if self._node_parameters is None:
+            publishers = self.get_publishers_info_by_topic(self.resolve_topic_name(DEPTH))
+            if not publishers:
+                return
+            namespace, name = publishers[0].node_namespace, publishers[0].node_name
+            service = f"{namespace.rstrip('/')}/{name}/get_parameters"
+            self._node_parameters = self.create_client(GetParameters, service)
+        if self._node_parameters.service_is_ready():
+            request = GetParameters.Request(names=list(SETTINGS))
+            self._settings = self._node_parameters.call_async(request)
 
     def _on_info(self, message: CameraInfo) -> None:
         try:
@@ -150,7 +192,7 @@ def follow(
     namespace: str = "",
     points: bool = True,
     frames: int | None = None,
-) -> list[str]:
+) -> tuple[dict[str, str], list[str]]:
     """Follow a running node until enough frames came or the user interrupts.
 
     Args:
@@ -161,7 +203,7 @@ def follow(
         frames: to stop after; None: until SIGINT.
 
     Returns:
-        What was wrong.
+        The node's settings, and what was wrong.
     """
     # SIGINT shall be Python's KeyboardInterrupt: what has been recorded is then ended in order.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -178,11 +220,11 @@ def follow(
                     told = time.monotonic()
         except (KeyboardInterrupt, ExternalShutdownException):
             pass
-        problems = node.problems()
+        settings, problems = node.settings(), node.problems()
         if not node.frames:
             problems.append(node.silence())
         executor.shutdown()
         node.destroy_node()
-        return problems
+        return settings, problems
     finally:
         rclpy.try_shutdown()

@@ -57,7 +57,8 @@ class RerunLog:
         if point_stride < 1:
             raise ValueError(f"point stride is {point_stride}; give 1 or more")
         self._stride = point_stride
-        self._count = 0
+        self.frames = 0
+        """Logged so far."""
         self._stages: list[str] = []
         self._recording = rr.RecordingStream(APPLICATION)
         self._recording.send_recording_name(title)
@@ -131,10 +132,10 @@ class RerunLog:
         """Add a frame at its stamp, and at the next number."""
         recording = self._recording
         recording.reset_time()
-        recording.set_time(FRAME, sequence=self._count)
+        recording.set_time(FRAME, sequence=self.frames)
         if frame.stamp is not None:
             recording.set_time(STAMP, timestamp=np.datetime64(frame.stamp, "ns"))
-        self._count += 1
+        self.frames += 1
         height, width = frame.depth.shape
         if frame.camera is not None:
             pinhole = rr.Pinhole(
@@ -181,7 +182,7 @@ class RerunLog:
 
     def note(self, run: Run) -> None:
         """Write the run's settings and problems down, for all times."""
-        lines = [f"# {run.title}", "", f"{self._count} frames", ""]
+        lines = [f"# {run.title}", "", f"{self.frames} frames", ""]
         lines += [f"- {name}: {value}" for name, value in run.settings.items()]
         lines += ["", "## Problems", ""] if run.notes else []
         lines += [f"- {note}" for note in run.notes]

@@ -58,7 +58,10 @@ def test_a_live_run_is_recorded_as_it_was_published(start_node, start_view, peer
     out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, err
     assert f"3 frames written to {path}" in out
-    frames = list(run_of_rerun_file(path).frames)
+    run = run_of_rerun_file(path)
+    assert run.settings["mode"] == "sharpdepth"
+    assert run.settings["processing resolution"] == "768"
+    frames = list(run.frames)
     assert len(frames) == 3
     for frame in frames:
         assert frame.stamp in stamps
