@@ -55,6 +55,8 @@ SETTINGS = (
 )
 #: Seconds without a depth image after which the user is told what is on the graph.
 SILENCE = 5.0
+#: Seconds to wait, after the last frame, for the node to tell its parameters.
+PATIENCE = 5.0
 
 
 class FrameFollower(Node):
@@ -66,6 +68,7 @@ class FrameFollower(Node):
         namespace: of the node.
         points: subscribe to the cloud; else it is made of the depth image here, which spares the
             graph its largest message.
+        most: frames to hand on; None: all.
     """
 
     def __init__(
@@ -74,10 +77,11 @@ class FrameFollower(Node):
         image: str = IMAGE,
         namespace: str = "",
         points: bool = True,
-        **options: object,
+        most: int | None = None,
     ) -> None:
-        super().__init__("sharpdepth_view", namespace=namespace or None, **options)
+        super().__init__("sharpdepth_view", namespace=namespace or None)
         self._on_frame = on_frame
+        self._most = most
         self._camera = None
         self._timings: dict[str, float] = {}
         self._problems: list[str] = []
@@ -97,14 +101,32 @@ class FrameFollower(Node):
         self.create_subscription(CameraInfo, DEPTH_CAMERA_INFO, self._on_info, _QUEUE)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
+    def ask_settings(self) -> bool:
+        """Ask the node that publishes depth for its parameters, once; whether it has told them."""
+        if self._node_parameters is None:
+            publishers = self.get_publishers_info_by_topic(self.resolve_topic_name(DEPTH))
+            if not publishers:
+                return False
+            namespace, name = publishers[0].node_namespace, publishers[0].node_name
+            service = f"{namespace.rstrip('/')}/{name}/get_parameters"
+            self._node_parameters = self.create_client(GetParameters, service)
+        if self._settings is None and self._node_parameters.service_is_ready():
+            request = GetParameters.Request(names=list(SETTINGS))
+            self._settings = self._node_parameters.call_async(request)
+        return self._settings is not None and self._settings.done()
+
     def settings(self) -> dict[str, str]:
-        """The node's parameters of `SETTINGS`, as they were at the first frame; empty if it gave
-        no answer."""
-        if self._settings is None or not self._settings.done():
+        """The node's parameters of `SETTINGS`, as they were at first; empty if it told none."""
+        if not self.ask_settings():
             return {}
         values = self._settings.result().values
         known = ((n, parameter_value_to_python(v)) for n, v in zip(SETTINGS, values, strict=False))
         return {name.replace("_", " "): str(value) for name, value in known if value is not None}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether as many frames came as were wanted."""
+        return self._most is not None and self.frames >= self._most
 
     def problems(self) -> list[str]:
         """What was wrong so far."""
@@ -148,26 +170,12 @@ class FrameFollower(Node):
             if kind == "depth":
                 now = self.get_clock().now().nanoseconds
                 value = DepthArrival(value, self._camera, self._timings, (now - stamp) * 1e-6)
-            if self._settings is None:
-                self._ask_settings()
             for ready in self._assembler.add(kind, stamp, value):
-                self.frames += 1
-                self._on_frame(frame_of_parts(*ready))
+                if not self.is_done:
+                    self.frames += 1
+                    self._on_frame(frame_of_parts(*ready))
 
         self.create_subscription(message, topic, received, qos)
-
-    def _ask_settings(self) -> None:
-        """Asks the node that publishes depth, whatever it is called, once it can be asked."""
-        if self._node_parameters is None:
-            publishers = self.get_publishers_info_by_topic(self.resolve_topic_name(DEPTH))
-            if not publishers:
-                return
-            namespace, name = publishers[0].node_namespace, publishers[0].node_name
-            service = f"{namespace.rstrip('/')}/{name}/get_parameters"
-            self._node_parameters = self.create_client(GetParameters, service)
-        if self._node_parameters.service_is_ready():
-            request = GetParameters.Request(names=list(SETTINGS))
-            self._settings = self._node_parameters.call_async(request)
 
     def _on_info(self, message: CameraInfo) -> None:
         try:
@@ -208,13 +216,18 @@ def follow(
     # SIGINT shall be Python's KeyboardInterrupt: what has been recorded is then ended in order.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = FrameFollower(on_frame, image, namespace, points)
+        node = FrameFollower(on_frame, image, namespace, points, frames)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        told = time.monotonic()
+        told = done = time.monotonic()
         try:
-            while frames is None or node.frames < frames:
+            while not node.is_done or not (
+                node.ask_settings() or time.monotonic() - done > PATIENCE
+            ):
                 executor.spin_once(timeout_sec=0.2)
+                node.ask_settings()
+                if not node.is_done:
+                    done = time.monotonic()
                 if not node.frames and time.monotonic() - told > SILENCE:
                     print(f"sharpdepth: {node.silence()}", file=sys.stderr, flush=True)
                     told = time.monotonic()
