@@ -3,15 +3,16 @@
 
 import os
 import platform
-from pathlib import Path
 
 import torch
+
+from sharpdepth_ros.viewing.machine import processor
 
 
 def describe() -> str:
     """Processor, cores, load, GPU and versions, on one line."""
     parts = [
-        f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         f"Python {platform.python_version()}",
         f"torch {torch.__version__}",
     ]
@@ -19,10 +20,3 @@ def describe() -> str:
         gpu = torch.cuda.get_device_properties(0)
         parts.insert(1, f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB")
     return "; ".join(parts)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -30,11 +30,18 @@ MAY_IMPORT = {
     "export": {"geometry"},
     "synthetic": {"geometry"},
     "doctor": {"weights", "models", "node"},
-    "cli": {"recordings", "node", "weights", "doctor", "synthetic", "training", "evaluation"},
+    "cli": {
+        *("recordings", "node", "weights", "doctor", "synthetic", "training", "evaluation"),
+        "viewing",
+    },
     "training": {"pipeline", "models", "geometry", "export", "synthetic", "weights", "recordings"},
     "evaluation": {"pipeline", "models", "geometry", "export", "synthetic", "recordings"},
     "recordings": {"pipeline", "export", "geometry", "weights"},
-    "node": {"pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"},
+    "viewing": {"recordings", "pipeline", "export", "geometry"},
+    "node": {
+        *("pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"),
+        "viewing",
+    },
 }
 """Room -> rooms that it may import. Dependencies point one way: node, cli -> pipeline -> models."""
 

@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Container
 
-from sharpdepth_ros.cli import demo, evaluation, image, machine, recordings, training
+from sharpdepth_ros.cli import demo, evaluation, image, machine, recordings, training, viewing
 
 BAD_USAGE = 2
 
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="sharpdepth", description="Sharp metric depth from one camera."
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for part in (image, recordings, demo, machine, training, evaluation):
+    for part in (image, recordings, viewing, demo, machine, training, evaluation):
         part.add_commands(commands)
     options, more = parser.parse_known_args(_with_joined_name(arguments, commands.choices))
     # argparse gives positional arguments that follow an option to nobody.

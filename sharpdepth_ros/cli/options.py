@@ -32,6 +32,21 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
 
 
+def load_pipeline(options: argparse.Namespace):
+    """The pipeline that these options describe."""
+    from sharpdepth_ros import SharpDepthPipeline
+
+    return SharpDepthPipeline.from_pretrained(
+        options.model,
+        metric_model=options.metric_model,
+        generator=options.generator,
+        generator_options=dict(options.generator_option),
+        device=options.device,
+        precision=options.precision,
+        compile=options.compile,
+    )
+
+
 def _generator_option(text: str) -> tuple[str, int]:
     name, equals, number = text.partition("=")
     if not (name and equals and number.isdigit()):

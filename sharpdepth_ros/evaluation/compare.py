@@ -10,8 +10,9 @@ import numpy as np
 
 from sharpdepth_ros.evaluation.metrics import METRICS
 from sharpdepth_ros.evaluation.plots import plot_differences
-from sharpdepth_ros.evaluation.records import write_rows, write_text
+from sharpdepth_ros.evaluation.records import write_rows
 from sharpdepth_ros.evaluation.result import Result
+from sharpdepth_ros.export.whole_files import write_text
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95

@@ -12,7 +12,7 @@ from sharpdepth_ros.evaluation.arrays import is_measured
 from sharpdepth_ros.evaluation.datasets.base import Sample
 from sharpdepth_ros.evaluation.metrics import METRICS
 from sharpdepth_ros.evaluation.records import Row
-from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES, colorize_depth
+from sharpdepth_ros.export.colormap import colorize_depth, near_far
 from sharpdepth_ros.export.depth_files import write_rgb
 
 PANEL_WIDTH = 256
@@ -94,24 +94,16 @@ def draw_sample(sample: Sample, prediction: np.ndarray) -> np.ndarray:
     measured = is_measured(sample.depth)
     truth = np.where(measured, sample.depth, np.nan)
     error = np.where(sample.valid, np.abs(prediction - truth) / truth, np.nan)
-    span = _near_far(sample.depth[sample.valid if sample.valid.any() else measured])
+    span = near_far(sample.depth[sample.valid if sample.valid.any() else measured])
     predicted = cv2.resize(prediction, size, interpolation=cv2.INTER_AREA)
     panels = [
         cv2.resize(sample.rgb, size, interpolation=cv2.INTER_AREA),
         _colorize(_shrink(truth, size), *span),
         _colorize(predicted, *span),
-        _colorize(predicted, *_near_far(predicted[is_measured(predicted)])),
+        _colorize(predicted, *near_far(predicted[is_measured(predicted)])),
         _colorize_error(_shrink(error, size)),
     ]
     return np.concatenate(panels, axis=1)
-
-
-def _near_far(depths: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    """Metres at the brightest and the darkest colour."""
-    if not depths.size:
-        return None, None
-    near, far = np.quantile(depths, NEAR_FAR_QUANTILES)
-    return float(near), float(far)
 
 
 def _colorize(depth: np.ndarray, near: float | None, far: float | None) -> np.ndarray:

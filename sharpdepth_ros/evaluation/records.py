@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sharpdepth_ros.export.whole_files import write_text
+
 Row = dict[str, str | float]
 """sample, method, then one number per metric."""
 
@@ -90,13 +92,6 @@ def write_rows(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it appears complete or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def _end_of_last_line(path: Path) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sharpdepth_ros.evaluation.records import KEYS, Row, read_rows, write_rows, write_text
+from sharpdepth_ros.evaluation.records import KEYS, Row, read_rows, write_rows
+from sharpdepth_ros.export.whole_files import write_text
 
 SAMPLES, SUMMARY = "samples.csv", "result.json"
 

@@ -8,6 +8,14 @@ NEAR_FAR_QUANTILES = (0.02, 0.98)
 """Colours span these quantiles of the valid depths, so that one far pixel does not darken all."""
 
 
+def near_far(depths: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    """Metres at the brightest and the darkest colour for valid depths [N]; None without any."""
+    if not depths.size:
+        return None, None
+    near, far = np.quantile(depths, NEAR_FAR_QUANTILES)
+    return float(near), float(far)
+
+
 def colorize_depth(
     depth: np.ndarray, near: float | None = None, far: float | None = None
 ) -> np.ndarray:

@@ -20,3 +20,9 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8, in one step."""
+    with written_whole(path) as draft:
+        draft.write_text(text, encoding="utf-8")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there is to see of one frame and of a run, whatever recorded it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+
+from sharpdepth_ros.export.colormap import colorize_depth
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.viewing.clouds import Cloud, cloud_of_depth
+
+
+@dataclass(frozen=True)
+class ViewFrame:
+    """One frame; None is what its source does not have.
+
+    Attributes:
+        name: for people: a file's name, or the stamp.
+        depth: float32 [H, W] metres; not finite or <= 0 is invalid.
+        stamp: nanoseconds, when the camera took it.
+        rgb: uint8 [H, W, 3].
+        camera: the pinhole camera of image and depth.
+        metric_depth: float32 [H, W] metres, f_D alone.
+        discrepancy: float32 [H, W] in [0, 1].
+        timings: milliseconds per stage.
+        latency: milliseconds from the stamp to the arrival of the depth.
+        aligned: whether the sharpened depth was used.
+        points: the cloud as it was recorded.
+        method: what made the depth, for people.
+    """
+
+    name: str
+    depth: np.ndarray
+    stamp: int | None = None
+    rgb: np.ndarray | None = None
+    camera: CameraModel | None = None
+    metric_depth: np.ndarray | None = None
+    discrepancy: np.ndarray | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    latency: float | None = None
+    aligned: bool | None = None
+    points: Cloud | None = None
+    method: str = "SharpDepth"
+
+    @cached_property
+    def colours(self) -> np.ndarray:
+        """Colours for the pixels: the image, or where there is none of its size, the depth's."""
+        if self.rgb is not None and self.rgb.shape[:2] == self.depth.shape:
+            return self.rgb
+        return colorize_depth(self.depth)
+
+    def cloud(self, stride: int = 1) -> Cloud | None:
+        """The recorded cloud, else the depth's; None without a camera or a valid pixel.
+
+        Args:
+            stride: every stride-th row and column of the depth; a recorded cloud is given whole.
+        """
+        return self.points if self.points is not None else self._cloud_of(self.depth, stride)
+
+    def metric_cloud(self) -> Cloud | None:
+        """The cloud of f_D alone; None where that was not recorded."""
+        return None if self.metric_depth is None else self._cloud_of(self.metric_depth)
+
+    def _cloud_of(self, depth: np.ndarray, stride: int = 1) -> Cloud | None:
+        sample = depth[::stride, ::stride]
+        if self.camera is None or not (np.isfinite(sample) & (sample > 0)).any():
+            return None
+        return cloud_of_depth(depth, self.camera, self.colours, stride)
+
+
+@dataclass
+class Run:
+    """Frames of one origin, with what is known about how they were made.
+
+    Attributes:
+        title: what people call it.
+        frames: in order; reading them may take the time of computing them.
+        settings: name -> value: source, models, mode, resolution, ...
+        problems: what could not be read or done; complete when all frames have been read.
+        remarks: what was done, but may surprise; likewise.
+    """
+
+    title: str
+    frames: Iterable[ViewFrame]
+    settings: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """All that people should know: problems first."""
+        return self.problems + self.remarks
+
+    def limit(self, count: int | None) -> None:
+        """Take only the first so many frames; None takes all."""
+        self.frames = islice(self.frames, count)

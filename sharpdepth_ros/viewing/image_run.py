@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run over images and folders: the pipeline makes each frame when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sharpdepth_ros.export.depth_files import read_rgb
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.pipeline.output import SharpDepthOutput
+from sharpdepth_ros.recordings.images import find_images
+from sharpdepth_ros.viewing.frames import Run, ViewFrame
+
+METHODS = {
+    "sharpdepth": "SharpDepth",
+    "aligned": "generator, aligned",
+    "metric": "metric model alone",
+}
+"""Mode of the pipeline -> what its depth is called."""
+
+
+def run_of_images(
+    inputs: Sequence[Path],
+    infer: Callable[[np.ndarray], SharpDepthOutput],
+    settings: dict[str, str],
+    mode: str = "sharpdepth",
+) -> Run:
+    """The depth of every image.
+
+    Args:
+        inputs: image files, and folders with their subfolders.
+        infer: uint8 [H, W, 3] to an output with numpy maps.
+        settings: what `infer` was made with, for people.
+        mode: of the pipeline.
+
+    Raises:
+        FileNotFoundError: an input does not exist.
+        ValueError: a folder holds no image.
+    """
+    sources = images_of(inputs)
+    problems: list[str] = []
+    remarks: list[str] = []
+
+    def frames() -> Iterator[ViewFrame]:
+        for source in sources:
+            try:
+                rgb = read_rgb(source)
+                out = infer(rgb)
+            except (ValueError, OSError) as error:
+                problems.append(f"{source} was left out: {error}")
+                continue
+            frame = frame_of_output(source.name, rgb, out, mode)
+            if out.discrepancy is not None and not out.aligned:
+                remarks.append(f"{source}: no sound alignment; its depth is the metric model's")
+            if frame.camera is None:
+                remarks.append(
+                    f"{source}: no cloud, for the metric model estimates no camera; give "
+                    "--intrinsics"
+                )
+            yield frame
+
+    title = inputs[0].name if len(inputs) == 1 else f"{len(sources)} images"
+    given = ", ".join(str(path) for path in inputs)
+    return Run(title, frames(), {"source": given} | settings, problems, remarks)
+
+
+def images_of(inputs: Sequence[Path]) -> list[Path]:
+    """The image files that the inputs stand for, each once.
+
+    Raises:
+        FileNotFoundError: an input does not exist.
+        ValueError: a folder holds no image.
+    """
+    # Each is its own output: nothing is written, so nothing in it is a result to leave out.
+    jobs = (job for given in inputs for job in find_images([given], given))
+    return list(dict.fromkeys(job.source for job in jobs))
+
+
+def frame_of_output(
+    name: str, rgb: np.ndarray, out: SharpDepthOutput, mode: str = "sharpdepth"
+) -> ViewFrame:
+    """The frame of a pipeline's output with numpy maps, made in a mode of the pipeline."""
+    height, width = out.depth.shape
+    camera = None
+    if out.intrinsics is not None:
+        camera = CameraModel.from_matrix(out.intrinsics, width, height)
+    return ViewFrame(
+        name,
+        out.depth,
+        rgb=rgb,
+        camera=camera,
+        metric_depth=None if mode == "metric" else out.metric_depth,
+        discrepancy=out.discrepancy,
+        timings=out.timings,
+        aligned=None if out.discrepancy is None else out.aligned,
+        method=METHODS[mode],
+    )

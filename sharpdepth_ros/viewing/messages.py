@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's messages as arrays, by their fields alone: from rclpy and from a bag alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sharpdepth_ros.export.colormap import colorize_depth
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.viewing.clouds import Cloud, spacing_of
+
+#: encoding -> (type of a sample, metres per unit)
+_DEPTHS = {"32FC1": ("f4", 1.0), "16UC1": ("u2", 0.001)}
+#: sensor_msgs/PointField datatype -> type of a sample
+_POINT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
+
+_STAGE = "stage "
+_MILLISECONDS = " (ms)"
+
+
+def stamp_of(message: Any) -> int:
+    """The header's stamp, nanoseconds."""
+    stamp = message.header.stamp
+    return stamp.sec * 10**9 + stamp.nanosec
+
+
+def depth_of(message: Any) -> np.ndarray:
+    """An Image of depth, or of discrepancy, as float32 [H, W]; 16UC1 is millimetres, 0 is NaN.
+
+    Raises:
+        ValueError: another encoding, or sizes that do not fit together.
+    """
+    if message.encoding not in _DEPTHS:
+        raise ValueError(
+            f"encoding {message.encoding!r} is not a depth image's: {' or '.join(_DEPTHS)}"
+        )
+    kind, unit = _DEPTHS[message.encoding]
+    sample = np.dtype((">" if message.is_bigendian else "<") + kind)
+    height, width, step = message.height, message.width, message.step
+    data = np.frombuffer(message.data, np.uint8)
+    if not height or not width or step < width * sample.itemsize or data.size != step * height:
+        raise ValueError(
+            f"a depth image of {width}x{height} {message.encoding} pixels, step {step}, cannot "
+            f"have {data.size} bytes"
+        )
+    rows = data.reshape(height, step)[:, : width * sample.itemsize]
+    values = np.ascontiguousarray(rows).view(sample).astype(np.float32)
+    if unit == 1.0:
+        return values
+    return np.where(values > 0, values * np.float32(unit), np.float32(np.nan))
+
+
+def camera_of(info: Any) -> CameraModel:
+    """The pinhole camera of a CameraInfo of rectified images: P where it is set, else K.
+
+    Raises:
+        ValueError: the camera is not calibrated.
+    """
+    p, k = np.reshape(info.p, (3, 4)), np.reshape(info.k, (3, 3))
+    return CameraModel.from_matrix(p if p[0, 0] else k, info.width, info.height)
+
+
+def cloud_of(message: Any, camera: CameraModel | None = None) -> Cloud | None:
+    """The finite points of a PointCloud2 with x, y, z and perhaps rgb; None if none is finite.
+
+    Args:
+        message: the cloud; little or big endian, any layout of fields.
+        camera: of the depth image that the cloud was made from, for the points' spacing.
+
+    Raises:
+        ValueError: there is no x, y or z, or the data is shorter than width and height say.
+    """
+    order = ">" if message.is_bigendian else "<"
+    fields = {f.name: (order + _POINT_TYPES[f.datatype], f.offset) for f in message.fields}
+    if missing := [axis for axis in "xyz" if axis not in fields]:
+        raise ValueError(f"the cloud has fields {', '.join(fields)}, and no {', '.join(missing)}")
+    size = message.row_step * message.height
+    data = np.frombuffer(message.data, np.uint8)
+    if data.size < size or message.row_step < message.point_step * message.width:
+        raise ValueError(
+            f"a cloud of {message.width}x{message.height} points, row step {message.row_step}, "
+            f"cannot have {data.size} bytes"
+        )
+    rows = data[:size].reshape(message.height, message.row_step)
+    rows = np.ascontiguousarray(rows[:, : message.point_step * message.width])
+    kind = np.dtype(
+        {
+            "names": list(fields),
+            "formats": [sample for sample, _ in fields.values()],
+            "offsets": [offset for _, offset in fields.values()],
+            "itemsize": message.point_step,
+        }
+    )
+    records = rows.view(kind).ravel()
+    points = np.stack([records[axis].astype(np.float32) for axis in "xyz"], axis=-1)
+    finite = np.isfinite(points).all(axis=-1)
+    if not finite.any():
+        return None
+    points = points[finite]
+    if "rgb" in fields:
+        # Packed 0xffrrggbb, in a float32 or a uint32.
+        packed = np.ascontiguousarray(records["rgb"]).view(order + "u4")[finite]
+        shifts = np.array([16, 8, 0], np.uint32)
+        colours = ((packed[:, None] >> shifts) & 255).astype(np.uint8)
+    else:
+        colours = colorize_depth(points[None, :, 2])[0]
+    seen = bool((points[:, 2] > 0).all())
+    if seen and camera is not None and message.height > 1:
+        stride = max(1, round(camera.width / message.width))
+        return Cloud(points, colours, stride / float(np.sqrt(camera.fx * camera.fy)))
+    return Cloud(points, colours, spacing_of(points, seen), seen)
+
+
+def stage_times(message: Any) -> dict[str, float]:
+    """Median milliseconds per stage that the node's /diagnostics tell; empty for another's."""
+    for status in message.status:
+        if status.name.endswith(": depth"):
+            return {
+                item.key[len(_STAGE) : -len(_MILLISECONDS)]: float(item.value)
+                for item in status.values
+                if item.key.startswith(_STAGE) and item.value != "-"
+            }
+    return {}
+
+
+def node_problem(message: Any) -> str | None:
+    """The warning or error that the node's /diagnostics tell; None if there is none."""
+    for status in message.status:
+        # An octet: a number in a bag, a byte string in rclpy.
+        level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
+        if status.name.endswith(": depth") and level > 0:
+            return f"the node said: {status.message}"
+    return None

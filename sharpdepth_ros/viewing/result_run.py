@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that is on disk: what `sharpdepth image` wrote, or the node's snapshots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image, read_rgb
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.viewing.frames import Run, ViewFrame
+
+ENDING = "_depth.json"
+"""Of the file that `sharpdepth image` writes for each image."""
+
+SNAPSHOT = "frame.json"
+"""In each folder that the node's ~/save_snapshot writes."""
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether the folder, or one below it, was written by one of the two."""
+    return next(_summaries(folder), None) is not None
+
+
+def run_of_results(folder: Path) -> Run:
+    """The frames of a folder of results.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    summaries = sorted(_summaries(folder))
+    if not summaries:
+        raise ValueError(f"{folder} holds no result: no *{ENDING} and no {SNAPSHOT}")
+    problems: list[str] = []
+
+    def frames() -> Iterator[ViewFrame]:
+        for path in summaries:
+            try:
+                yield _read_snapshot(path) if path.name == SNAPSHOT else _read_result(path)
+            except (ValueError, OSError, KeyError, TypeError) as error:
+                problems.append(f"{path} was left out: {error}")
+
+    return Run(folder.resolve().name, frames(), {"source": str(folder)}, problems)
+
+
+def _summaries(folder: Path) -> Iterator[Path]:
+    yield from folder.rglob(f"*{ENDING}")
+    yield from folder.rglob(SNAPSHOT)
+
+
+def _read_result(path: Path) -> ViewFrame:
+    facts = json.loads(path.read_text())
+    name = path.name.removesuffix(ENDING)
+
+    def file(ending: str) -> Path:
+        return path.with_name(f"{name}_{ending}")
+
+    depth = _read_depth(file("depth.npy"), file("depth.png"))
+    rgb = None
+    if file("preview.png").is_file():
+        # The preview is the image with its depth to the right of it.
+        rgb = np.ascontiguousarray(read_rgb(file("preview.png"))[:, : depth.shape[1]])
+    return ViewFrame(
+        name,
+        depth,
+        rgb=rgb,
+        camera=_camera(facts.get("intrinsics"), depth),
+        timings=facts.get("milliseconds") or {},
+        aligned=facts.get("aligned"),
+    )
+
+
+def _read_snapshot(path: Path) -> ViewFrame:
+    facts, folder = json.loads(path.read_text()), path.parent
+    seconds, nanoseconds = facts["stamp"]
+    depth = _read_depth(folder / "depth.npy", folder / "depth.png")
+    metric, image = folder / "metric.npy", folder / "image.png"
+    return ViewFrame(
+        folder.name,
+        depth,
+        stamp=seconds * 10**9 + nanoseconds,
+        rgb=read_rgb(image) if image.is_file() else None,
+        camera=_camera(facts.get("intrinsics"), depth),
+        metric_depth=np.load(metric, allow_pickle=False) if metric.is_file() else None,
+        timings=facts.get("milliseconds") or {},
+        aligned=facts.get("aligned"),
+    )
+
+
+def _read_depth(array: Path, picture: Path) -> np.ndarray:
+    """Metres, float32 [H, W], from whichever of both is there."""
+    if array.is_file():
+        depth = np.load(array, allow_pickle=False)
+    elif picture.is_file():
+        depth = decode_image(picture, cv2.IMREAD_UNCHANGED) / MILLIMETRES
+    else:
+        raise ValueError(f"neither {array.name} nor {picture.name} is there")
+    if depth.ndim != 2:
+        raise ValueError(f"its depth is an array {list(depth.shape)}, not [height, width]")
+    return depth.astype(np.float32)
+
+
+def _camera(matrix: list | None, depth: np.ndarray) -> CameraModel | None:
+    height, width = depth.shape
+    return None if matrix is None else CameraModel.from_matrix(np.array(matrix), width, height)
