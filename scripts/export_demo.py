@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
+from sharpdepth_ros.models.diffusion import ABOUT
 from sharpdepth_ros.models.small_metric import SmallMetric
 from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
 
@@ -36,6 +37,7 @@ def main() -> None:
         network.from_pretrained(source / part).half().save_pretrained(target / part)
     for part in ("scheduler", "tokenizer"):
         shutil.copytree(source / part, target / part)
+    shutil.copy(source / ABOUT, target / ABOUT)
 
     source = last_checkpoint(options.metric_model)
     metric = SmallMetric(json.loads((source / "config.json").read_text()))

@@ -54,6 +54,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="keep the fit where it is degenerate, as the published code does",
     )
     evaluate.add_argument(
+        "--gate",
+        default="noise-aware",
+        choices=("noise-aware", "uniform", "none"),
+        help="where the sharpener gets noise; the last two are the paper's ablations",
+    )
+    evaluate.add_argument(
         "--dataset-option", action="append", default=[], metavar="NAME=VALUE", help="of its reader"
     )
     add_model_options(evaluate)
@@ -95,6 +101,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         pictures=options.pictures,
         intrinsics=options.intrinsics,
         fallback=options.fallback,
+        gate=options.gate,
         device=options.device,
         precision=options.precision,
         compile=options.compile,

@@ -26,7 +26,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tiny-vae", help="of a preset that uses one: a name or a folder")
     parser.add_argument(
-        "--processing-resolution", type=int, default=768, help="longest edge; 0: the image's own"
+        "--processing-resolution",
+        type=int,
+        help="longest edge, pixels; 0: the image's own; left out: what the model was trained for",
     )
     parser.add_argument("--lotus-steps", type=int, default=1, help="denoising steps of f_G")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")

@@ -147,6 +147,9 @@ def _open_run(options: argparse.Namespace):
                 seed=options.seed,
             )
 
+        longest_edge = options.processing_resolution
+        if longest_edge is None:
+            longest_edge = pipe.processing_resolution
         settings = {
             "sharpener": options.model,
             "metric model": options.metric_model,
@@ -154,7 +157,7 @@ def _open_run(options: argparse.Namespace):
             "mode": options.mode,
             "device": str(pipe.device),
             "precision": options.precision,
-            "processing resolution": f"{options.processing_resolution} pixels",
+            "processing resolution": f"{longest_edge} pixels",
             "Lotus steps": str(options.lotus_steps),
             "seed": str(options.seed),
             "intrinsics": options.intrinsics or "the metric model's estimate",

@@ -40,10 +40,11 @@ def run_evaluate(
     device: str = "auto",
     precision: str = "auto",
     compile: bool = False,
-    processing_resolution: int = 768,
+    processing_resolution: int | None = None,
     lotus_steps: int = 1,
     seed: int = 0,
     fallback: bool = True,
+    gate: str = "noise-aware",
 ) -> int:
     """Evaluate a pipeline, or predictions in files, and print the table.
 
@@ -72,10 +73,11 @@ def run_evaluate(
         device: auto is each process's own GPU under `accelerate launch`.
         precision: of the models; this and the next as in `SharpDepthPipeline`.
         compile: use torch.compile.
-        processing_resolution: longest edge, pixels.
+        processing_resolution: longest edge, pixels; None takes what the model was trained for.
         lotus_steps: of the generator.
         seed: of the noise.
         fallback: answer with the metric depth where an alignment is degenerate.
+        gate: of the sharpener, as in `SharpDepthPipeline`.
     """
     processes = this_process()
     samples = open_dataset(
@@ -111,6 +113,7 @@ def run_evaluate(
             lotus_steps=lotus_steps,
             seed=seed,
             fallback=fallback,
+            gate=gate,
             names=names,
         )
     result = evaluate(

@@ -15,6 +15,7 @@ from sharpdepth_ros.evaluation.files import SUFFIXES, read_depth
 from sharpdepth_ros.export.depth_files import MILLIMETRES
 
 if TYPE_CHECKING:  # the networks take seconds to import, and files need none
+    from sharpdepth_ros.pipeline.discrepancy import Gate
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
 
 MODES = ("sharpdepth", "aligned", "metric")
@@ -44,11 +45,13 @@ class PipelinePredictor:
         pipeline: loaded.
         modes: some of sharpdepth, aligned, metric.
         use_intrinsics: give the data set's camera to the metric model where there is one.
-        processing_resolution: longest edge in pixels, 0 for the image's own.
+        processing_resolution: longest edge in pixels, 0 for the image's own, None for what the
+            model was trained for.
         lotus_steps: of the generator.
         seed: of the noise.
         fallback: answer with the metric depth where the alignment is degenerate, as on a robot;
             False takes the fit whatever it is, as the released evaluation does.
+        gate: where noise goes (see `SharpDepthPipeline`).
         names: what the models are called, for the record.
     """
 
@@ -60,10 +63,11 @@ class PipelinePredictor:
         modes: Sequence[str] = MODES,
         *,
         use_intrinsics: bool = True,
-        processing_resolution: int = 768,
+        processing_resolution: int | None = None,
         lotus_steps: int = 1,
         seed: int = 0,
         fallback: bool = True,
+        gate: "Gate" = "noise-aware",
         names: dict[str, str] | None = None,
     ):
         if unknown := set(modes) - set(MODES):
@@ -73,10 +77,13 @@ class PipelinePredictor:
         self._pipeline, self._use_intrinsics = pipeline, use_intrinsics
         self.methods = tuple(modes)
         self._options = {
-            "processing_resolution": processing_resolution,
+            "processing_resolution": pipeline.processing_resolution
+            if processing_resolution is None
+            else processing_resolution,
             "lotus_steps": lotus_steps,
             "seed": seed,
             "fallback": fallback,
+            "gate": gate,
         }
         self.settings = self._options | {"intrinsics": use_intrinsics} | (names or {})
 

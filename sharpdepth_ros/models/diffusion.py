@@ -25,6 +25,13 @@ DEPTH_TASK = (1.0, 0.0)
 """Lotus' task switcher, [1, 0] = predict depth (EnVision-Research/Lotus infer.py: task_emb)."""
 
 
+RELEASED_RESOLUTION = 768
+"""Longest edge in pixels at which the released Lotus and SharpDepth were trained and are run."""
+
+ABOUT = "sharpdepth_ros.json"
+"""File of a checkpoint folder with what the released layout has no place for. Optional."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint folder that cannot be used; the message names the part and the remedy."""
 
@@ -42,6 +49,7 @@ class DepthDiffusion(nn.Module):
             only the image latent (Lotus-D).
         last_timestep: the timestep of the single-step prediction, 999 as released.
         space: what the depth map is affine to.
+        processing_resolution: longest edge in pixels that it was trained for.
         max_steps: most denoising steps: one for a model without noise input.
     """
 
@@ -52,6 +60,7 @@ class DepthDiffusion(nn.Module):
         scheduler: DDIMScheduler,
         prompt_embedding: torch.Tensor,
         space: Space = "depth",
+        processing_resolution: int = RELEASED_RESOLUTION,
     ) -> None:
         """Combine the parts.
 
@@ -61,6 +70,7 @@ class DepthDiffusion(nn.Module):
             scheduler: the noise schedule, with trailing timestep spacing.
             prompt_embedding: [1, tokens, channels], the text encoder's answer to "".
             space: "disparity" for checkpoints that were trained on it (Lotus v2).
+            processing_resolution: longest edge in pixels that the UNet was trained for.
         """
         super().__init__()
         self.unet = unet
@@ -72,6 +82,7 @@ class DepthDiffusion(nn.Module):
         self.last_timestep = scheduler.config.num_train_timesteps - 1
         self._last_alpha = float(scheduler.alphas_cumprod[self.last_timestep])
         self.space = space
+        self.processing_resolution = processing_resolution
         self.max_steps = self.last_timestep + 1 if self.takes_noise else 1
         self.register_buffer("prompt_embedding", prompt_embedding)
         task = torch.tensor([DEPTH_TASK])
@@ -204,7 +215,8 @@ def load_depth_diffusion(
     unet = _load(folder, "unet", UNet2DConditionModel.from_pretrained, dtype)
     vae = _load(folder, "vae", AutoencoderKL.from_pretrained, dtype)
     _require_compatible(folder, unet, vae)
-    model = DepthDiffusion(unet, vae, _load_schedule(folder), _embed_empty_prompt(folder), space)
+    schedule, prompt = _load_schedule(folder), _embed_empty_prompt(folder)
+    model = DepthDiffusion(unet, vae, schedule, prompt, space, _trained_resolution(folder))
     # The embeddings take the networks' dtype only now: they were computed in float32.
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
@@ -274,6 +286,23 @@ def _load_schedule(folder: Path) -> DDIMScheduler:
         )
     # Lotus predicts x0 whatever the base model's schedule was saved with.
     return DDIMScheduler.from_config(config, timestep_spacing="trailing", prediction_type="sample")
+
+
+def write_trained_resolution(folder: Path, longest_edge: int) -> None:
+    """Note in a checkpoint folder the longest edge in pixels that it was trained for."""
+    (folder / ABOUT).write_text(json.dumps({"processing_resolution": longest_edge}) + "\n")
+
+
+def _trained_resolution(folder: Path) -> int:
+    if not (folder / ABOUT).is_file():
+        return RELEASED_RESOLUTION
+    noted = _read_json(folder / ABOUT, ABOUT).get("processing_resolution")
+    if not isinstance(noted, int) or noted < 1:
+        raise CheckpointError(
+            f"{folder / ABOUT}: processing_resolution is {noted!r}; it is the longest edge in "
+            "pixels that the model was trained for, 1 or more"
+        )
+    return noted
 
 
 def _embed_empty_prompt(folder: Path) -> torch.Tensor:

@@ -16,12 +16,14 @@ class DepthGenerator(Protocol):
         space: what its map is affine to.
         stride: the image's edges must be multiples of this.
         max_steps: most denoising steps it can take.
+        processing_resolution: longest edge in pixels that it was trained for.
         device: where it runs.
     """
 
     space: Space
     stride: int
     max_steps: int
+    processing_resolution: int
     device: torch.device
 
     def noise_shape(self, height: int, width: int) -> tuple[int, ...] | None:

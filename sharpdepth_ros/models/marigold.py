@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from diffusers import MarigoldDepthPipeline
 
-from sharpdepth_ros.models.diffusion import CheckpointError, first_line
+from sharpdepth_ros.models.diffusion import RELEASED_RESOLUTION, CheckpointError, first_line
 from sharpdepth_ros.models.generator import Space
 
 
@@ -40,6 +40,8 @@ class MarigoldGenerator:
             )
         self.space: Space = pipeline.config.prediction_type
         self.stride = pipeline.vae_scale_factor
+        trained_for = pipeline.config.default_processing_resolution
+        self.processing_resolution = trained_for or RELEASED_RESOLUTION
         self.max_steps = pipeline.scheduler.config.num_train_timesteps
         self.device = pipeline.device
         self._pipeline = pipeline

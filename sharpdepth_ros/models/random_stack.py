@@ -1,56 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small stack with random weights: a checkpoint in the released layout and a metric model.
-
-It stands in until trained weights exist, and it is what tests and benchmarks load: the same
-loader, the same networks, no meaning in the numbers.
-"""
+"""A small checkpoint in the released layout with random weights: where a small training starts."""
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from sharpdepth_ros.models.unidepth import UniDepthV1
-
 SEED = 0
 TEXT_CHANNELS = 32
-FOLDER = "random-demo-v1"
-METRIC_CONFIG = {
-    "training": {},
-    "data": {"image_shape": [112, 154]},
-    "model": {
-        "name": "UniDepthV1",
-        "num_heads": 8,
-        "expansion": 4,
-        "pixel_decoder": {"hidden_dim": 128, "depths": [3, 2, 1], "dropout": 0.0},
-        "pixel_encoder": {"name": "dinov2_vits14", "pretrained": None},
-    },
-}
-
-
-def random_checkpoint(home: Path) -> Path:
-    """Folder of the random checkpoint under `home`, written on first use.
-
-    It appears complete or not at all: it is written beside its place and renamed, so that two
-    processes that start together cannot read half of it.
-    """
-    folder = home / FOLDER
-    if not folder.is_dir():
-        home.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=home, prefix=f".{FOLDER}-"))
-        write_random_checkpoint(draft)
-        try:
-            os.rename(draft, folder)
-        except OSError:
-            shutil.rmtree(draft)
-            if not folder.is_dir():  # not the other process' finished copy: a real fault
-                raise
-    return folder
 
 
 def write_random_checkpoint(folder: Path, takes_noise: bool = True) -> None:
@@ -105,13 +64,6 @@ def write_random_checkpoint(folder: Path, takes_noise: bool = True) -> None:
         prediction_type="sample",
     ).save_pretrained(folder / "scheduler")
     _write_tokenizer(folder / "tokenizer")
-
-
-def random_metric_model() -> UniDepthV1:
-    """UniDepth V1 on a ViT-S, small decoder; the same random weights every time."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        return UniDepthV1(METRIC_CONFIG)
 
 
 def _write_tokenizer(folder: Path) -> None:

@@ -15,11 +15,10 @@ from sharpdepth_ros.models.diffusion import CheckpointError, DepthDiffusion, loa
 from sharpdepth_ros.models.generator import DepthGenerator
 from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
-from sharpdepth_ros.models.random_stack import random_checkpoint, random_metric_model
 from sharpdepth_ros.models.small_metric import SmallMetric
 from sharpdepth_ros.models.unidepth import UniDepthV1, UniDepthV2
-from sharpdepth_ros.weights.catalogue import BUNDLED, Kind, find_model, names_of
-from sharpdepth_ros.weights.locate import locate, weights_home
+from sharpdepth_ros.weights.catalogue import names_of
+from sharpdepth_ros.weights.locate import locate
 
 NATIVE = {"UniDepthV1": UniDepthV1, "UniDepthV2": UniDepthV2, "SmallMetric": SmallMetric}
 
@@ -43,8 +42,6 @@ def load_metric_model(
     """
     device = resolve_device(device)
     dtype = resolve_precision(precision, device)
-    if _is_bundled(model, "metric"):
-        return _place(random_metric_model(), device, dtype)
     folder = locate(model, "metric")
     graphs = any(folder.rglob("*.onnx"))
     config = {} if graphs and not (folder / "config.json").is_file() else _read_config(folder)
@@ -78,8 +75,7 @@ def load_generator(
         ValueError: options that the model does not have.
     """
     kinds = ("sharpener", "generator")
-    bundled = _is_bundled(model, *kinds)
-    folder = random_checkpoint(weights_home()) if bundled else locate(model, *kinds)
+    folder = locate(model, *kinds)
     if _is_marigold(folder):
         if unknown := options.keys() - {"steps", "ensemble_size"}:
             raise ValueError(
@@ -113,10 +109,9 @@ def find_tiny_vae(
     """
     if tiny_vae is not None:
         return locate(tiny_vae, "tiny-vae")
-    if not _is_bundled(model, "sharpener", "generator"):
-        beside = locate(model, "sharpener", "generator") / "tiny_vae"
-        if beside.is_dir():
-            return beside
+    beside = locate(model, "sharpener", "generator") / "tiny_vae"
+    if beside.is_dir():
+        return beside
     if _has_released_vae(sharpener):
         return locate("taesd", "tiny-vae")
     raise CheckpointError(
@@ -135,11 +130,6 @@ def _has_released_vae(model: DepthDiffusion) -> bool:
 def _is_marigold(folder: Path) -> bool:
     index = folder / "model_index.json"
     return index.is_file() and "Marigold" in index.read_text()
-
-
-def _is_bundled(model: str | Path, *kinds: Kind) -> bool:
-    entry = find_model(str(model), *kinds)
-    return entry is not None and entry.origin == BUNDLED
 
 
 def _place(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:

@@ -124,7 +124,7 @@ class FrameWork:
                 "out_of_memory",
                 f"out of memory on {self.device}; the frame is dropped and the cache emptied. If "
                 "this goes on, lower processing_resolution (now "
-                f"{self._parameters().processing_resolution})",
+                f"{self._parameters().processing_resolution}; -1: what the model was trained for)",
             )
         else:
             self._statistics.dropped(f"{stage}_failed")

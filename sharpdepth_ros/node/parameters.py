@@ -109,10 +109,10 @@ class Parameters:
         high=100,
     )
     processing_resolution: int = _parameter(
-        768,
+        -1,
         "Longest edge in pixels at which the networks see the image, before the preset's scale; "
-        "0: the image's own size.",
-        low=0,
+        "0: the image's own size, -1: what the model was trained for (768 for the released ones).",
+        low=-1,
         high=4096,
     )
     lotus_steps: int = _parameter(

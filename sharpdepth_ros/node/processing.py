@@ -225,11 +225,12 @@ class FrameProcessor:
     def _infer(
         self, rgb: np.ndarray, camera: CameraModel, parameters: Parameters, mode: str
     ) -> SharpDepthOutput:
+        longest_edge = parameters.processing_resolution
         return self._pipeline(
             torch.from_numpy(rgb),
             torch.from_numpy(camera.matrix),
             mode=mode,
-            processing_resolution=parameters.processing_resolution,
+            processing_resolution=None if longest_edge < 0 else longest_edge,
             lotus_steps=parameters.lotus_steps,
             seed=parameters.seed,
             memory=self._draft_memory(parameters.generator_every),

@@ -2,9 +2,12 @@
 """Where the two models disagree, and the noise-aware gate that renoises just that."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+
+Gate = Literal["noise-aware", "uniform", "none"]
 
 FLAT_RANGE = 1e-3
 """A metric map whose depth varies by less than this share of its farthest point is flat: a wall
@@ -67,6 +70,22 @@ def discrepancy_map(generated: torch.Tensor, metric: torch.Tensor) -> torch.Tens
     finite = error.isfinite()
     largest = error.where(finite, 0.0).amax(dim=(1, 2, 3), keepdim=True)
     return (error / largest.clamp_min(LEAST_DISAGREEMENT)).where(finite, 1.0).clamp(0, 1)
+
+
+def gate_strength(gate: Gate, discrepancy: torch.Tensor) -> torch.Tensor:
+    """How much noise goes where, [B, 1, h, w] in [0, 1].
+
+    Args:
+        gate: "noise-aware": the discrepancy itself; "uniform": its mean over the image, so the
+            same amount of noise without knowing where; "none": 1, the metric depth is not shown.
+            The last two are the paper's ablations.
+        discrepancy: [B, 1, h, w], e.
+    """
+    if gate == "noise-aware":
+        return discrepancy
+    if gate == "uniform":
+        return discrepancy.mean(dim=(1, 2, 3), keepdim=True).expand_as(discrepancy)
+    return torch.ones_like(discrepancy)
 
 
 def gate_latent(

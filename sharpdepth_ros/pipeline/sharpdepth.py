@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,7 +16,13 @@ from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.registry import find_tiny_vae, load_generator, load_metric_model
 from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
 from sharpdepth_ros.pipeline.alignment import AGREEMENT, align_least_squares
-from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map, gate_latent
+from sharpdepth_ros.pipeline.discrepancy import (
+    DepthRange,
+    Gate,
+    discrepancy_map,
+    gate_latent,
+    gate_strength,
+)
 from sharpdepth_ros.pipeline.draft_memory import Draft, DraftMemory
 from sharpdepth_ros.pipeline.engine import Engine, EngineOptions
 from sharpdepth_ros.pipeline.noise import Noise, NoiseSource, Shape
@@ -32,10 +39,11 @@ class _Call:
     """The arguments of a call that its images have in common; see `SharpDepthPipeline.__call__`."""
 
     mode: Mode = "sharpdepth"
-    processing_resolution: int = 768
+    processing_resolution: int | None = None
     lotus_steps: int = 1
     seed: int = 0
     fallback: bool = True
+    gate: Gate = "noise-aware"
 
 
 class SharpDepthPipeline:
@@ -171,6 +179,11 @@ class SharpDepthPipeline:
         return cls(sharpener, metric_model, separate, preset=preset, tiny_vae=tiny, engine=engine)
 
     @property
+    def processing_resolution(self) -> int:
+        """Longest edge in pixels that the networks work at unless a call says otherwise."""
+        return (self.sharpener or self.generator).processing_resolution
+
+    @property
     def device(self) -> torch.device:
         return self._device
 
@@ -180,11 +193,12 @@ class SharpDepthPipeline:
         intrinsics: Array | None = None,
         *,
         mode: Mode = "sharpdepth",
-        processing_resolution: int = 768,
+        processing_resolution: int | None = None,
         lotus_steps: int = 1,
         seed: int = 0,
         noise: tuple[Array, Array | None] | None = None,
         fallback: bool = True,
+        gate: Gate = "noise-aware",
         memory: DraftMemory | None = None,
     ) -> SharpDepthOutput:
         """Estimate the depth of one image.
@@ -195,7 +209,8 @@ class SharpDepthPipeline:
             mode: "sharpdepth"; "aligned": the generator's depth brought to metres, the paper's
                 metric-aligned baseline; "metric": f_D alone.
             processing_resolution: longest edge in pixels that the networks work at, before the
-                preset's resolution_scale; 0 is the image's own.
+                preset's resolution_scale; 0 is the image's own, None what the model was trained
+                for (768 for the released ones).
             lotus_steps: denoising steps of the generator pass.
             seed: of both noise draws. One seed gives one noise for each size, so a still scene
                 gives a still depth map.
@@ -203,13 +218,15 @@ class SharpDepthPipeline:
                 drawing from the seed. The second may be None in mode "aligned".
             fallback: return the metric depth where the alignment is degenerate. False returns the
                 fit whatever it is, as the released code does.
+            gate: where noise goes: "noise-aware" (the method), "uniform" or "none" (the paper's
+                ablations, for sharpeners that were trained with them).
             memory: of one camera's stream, from `new_memory`: the generator pass is then made
                 only when the memory wants one. None makes it for every image.
 
         Raises:
             ValueError: an argument is out of range or of a wrong shape; the message has the value.
         """
-        call = _Call(mode, processing_resolution, lotus_steps, seed, fallback)
+        call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, gate)
         cameras = None if intrinsics is None else [intrinsics]
         return self._run([rgb], cameras, call, noise, memory)[0]
 
@@ -219,7 +236,7 @@ class SharpDepthPipeline:
         intrinsics: Sequence[Array | None] | None = None,
         *,
         mode: Mode = "sharpdepth",
-        processing_resolution: int = 768,
+        processing_resolution: int | None = None,
         lotus_steps: int = 1,
         seed: int = 0,
         fallback: bool = True,
@@ -326,6 +343,8 @@ class SharpDepthPipeline:
         """Raises ValueError for arguments that this pipeline cannot run with."""
         if call.mode not in get_args(Mode):
             raise ValueError(f"mode {call.mode!r} is not one of {', '.join(get_args(Mode))}")
+        if call.gate not in get_args(Gate):
+            raise ValueError(f"gate {call.gate!r} is not one of {', '.join(get_args(Gate))}")
         if not 1 <= call.lotus_steps <= self.generator.max_steps:
             raise ValueError(
                 f"lotus_steps is {call.lotus_steps}; this generator takes 1 to "
@@ -339,10 +358,12 @@ class SharpDepthPipeline:
 
     def _resolution(self, call: _Call, batch: torch.Tensor) -> int:
         """The longest edge that the networks see."""
-        scale = self.preset.resolution_scale
-        if scale == 1 or call.processing_resolution < 0:
-            return call.processing_resolution
-        return round(scale * (call.processing_resolution or max(batch.shape[-2:])))
+        scale, longest_edge = self.preset.resolution_scale, call.processing_resolution
+        if longest_edge is None:
+            longest_edge = self.processing_resolution
+        if scale == 1 or longest_edge < 0:
+            return longest_edge
+        return round(scale * (longest_edge or max(batch.shape[-2:])))
 
     def _measure(self, timer, image: ProcessingImage) -> MetricDepth:
         """Step 2: f_D, float32 on the pipeline's device."""
@@ -405,7 +426,13 @@ class SharpDepthPipeline:
             latent, drawn = draft.latent, extent.carry(draft.drawn, draft.extent)
         with timer.stage("gate"):
             gated, discrepancy = run(
-                "gate", self._gate, normalised, metric_latent, latent, drawn, noise.gate
+                ("gate", call.gate),
+                partial(self._gate, call.gate),
+                normalised,
+                metric_latent,
+                latent,
+                drawn,
+                noise.gate,
             )
         with timer.stage("sharpen"):
             (sharpened,) = run("sharpen", self._redraw, image_latent, gated)
@@ -454,12 +481,15 @@ class SharpDepthPipeline:
             drawn = self._as_normalised_depth(affine, metric_depth, extent)
             return self._encoder.encode(drawn.expand(-1, 3, -1, -1)), drawn
 
-    def _gate(self, normalised, metric_latent, latent, drawn, noise) -> tuple[torch.Tensor, ...]:
+    def _gate(
+        self, gate: Gate, normalised, metric_latent, latent, drawn, noise
+    ) -> tuple[torch.Tensor, ...]:
         """z' and e."""
         discrepancy = discrepancy_map(drawn, normalised)
         renoised = self._sharpener.renoise(latent, noise)
         stride = self._sharpener.stride
-        return gate_latent(discrepancy, renoised, metric_latent, stride), discrepancy
+        strength = gate_strength(gate, discrepancy)
+        return gate_latent(strength, renoised, metric_latent, stride), discrepancy
 
     def _redraw(self, image_latent, gated) -> tuple[torch.Tensor, ...]:
         """d_s."""

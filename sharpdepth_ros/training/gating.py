@@ -6,25 +6,9 @@ from typing import Literal
 import torch
 
 from sharpdepth_ros.models.diffusion import DepthDiffusion
-from sharpdepth_ros.pipeline.discrepancy import gate_latent
+from sharpdepth_ros.pipeline.discrepancy import Gate, gate_latent, gate_strength
 
-Gate = Literal["noise-aware", "uniform", "none"]
 GateNoise = Literal["pure", "released"]
-
-
-def gate_strength(gate: Gate, discrepancy: torch.Tensor) -> torch.Tensor:
-    """How much noise goes where, [B, 1, h, w] in [0, 1].
-
-    Args:
-        gate: "noise-aware": the discrepancy itself; "uniform": its mean over the image, so the
-            same amount of noise without knowing where; "none": 1, the metric depth is not shown.
-        discrepancy: [B, 1, h, w], e.
-    """
-    if gate == "noise-aware":
-        return discrepancy
-    if gate == "uniform":
-        return discrepancy.mean(dim=(1, 2, 3), keepdim=True).expand_as(discrepancy)
-    return torch.ones_like(discrepancy)
 
 
 def gated_input(

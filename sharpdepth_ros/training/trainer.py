@@ -15,6 +15,7 @@ from accelerate.utils import ProjectConfiguration, is_tensorboard_available
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from sharpdepth_ros.models.diffusion import write_trained_resolution
 from sharpdepth_ros.training.checkpoints import (
     checkpoints_of,
     remove_drafts,
@@ -203,6 +204,9 @@ class Trainer:
             accelerator.save_state(str(folder / STATE))
             if accelerator.is_main_process:
                 self.stage.export(folder)
+                if (folder / "unet").is_dir():  # pipelines run it at its own size
+                    data = self.config.data
+                    write_trained_resolution(folder, max(data.width, data.height))
                 progressed = {
                     "step": self.step,
                     "seconds": round(self.seconds, 1),

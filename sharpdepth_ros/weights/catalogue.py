@@ -11,8 +11,8 @@ RELEASE = "release"
 BUNDLED = "bundled"
 
 DEMO_NOTICE = (
-    "demo models: small networks with random weights. They show that everything runs; their depth "
-    'means nothing. Real weights: see README, "Weights".'
+    "demo models: small networks, trained for an hour or so on synthetic rooms. They show what the "
+    'method does; do not let a robot rely on them. Real weights: see README, "Weights".'
 )
 """What a program says first when it runs on the demo models."""
 
@@ -63,7 +63,7 @@ def _generator(name: str, family: str, source: str, license: str) -> ModelEntry:
 NON_COMMERCIAL = "CC BY-NC 4.0"
 
 CATALOGUE: tuple[ModelEntry, ...] = (
-    _metric("demo", "unidepth-v1", "this package", "Apache-2.0", 25, origin=BUNDLED),
+    _metric("demo", "small-metric", "this package", "Apache-2.0", 4, origin=BUNDLED),
     _metric(
         "unidepth-v1-vitl14", "unidepth-v1", "lpiccinelli/unidepth-v1-vitl14", NON_COMMERCIAL, 347
     ),
@@ -148,7 +148,7 @@ CATALOGUE: tuple[ModelEntry, ...] = (
     _generator(
         "marigold-depth-v1-1", "marigold", "prs-eth/marigold-depth-v1-1", "see its model card"
     ),
-    ModelEntry("demo", "sharpener", "lotus", BUNDLED, "this package", "Apache-2.0", 1.2, "ignores"),
+    ModelEntry("demo", "sharpener", "lotus", BUNDLED, "this package", "Apache-2.0", 7.2, "ignores"),
     ModelEntry(
         "sharpdepth",
         "sharpener",

@@ -30,6 +30,11 @@ def weights_home() -> Path:
     return Path(cache) / "sharpdepth_ros"
 
 
+def bundled_folder(kind: str) -> Path:
+    """Where the package itself holds the demo's model of a kind."""
+    return Path(__file__).parent / "demo" / kind
+
+
 def model_folder(name: str) -> Path:
     """Where a model of that name belongs."""
     return weights_home() / name

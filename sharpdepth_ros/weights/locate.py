@@ -3,10 +3,11 @@
 
 from pathlib import Path
 
-from sharpdepth_ros.weights.catalogue import HUB, Kind, ModelEntry, find_model, names_of
+from sharpdepth_ros.weights.catalogue import BUNDLED, HUB, Kind, ModelEntry, find_model, names_of
 from sharpdepth_ros.weights.home import (
     FetchError,
     WeightsNotFound,
+    bundled_folder,
     model_folder,
     weights_home,
 )
@@ -41,6 +42,8 @@ def locate(model: str | Path, *kinds: Kind) -> Path:
 
 def find_here(entry: ModelEntry) -> Path | None:
     """The folder of a model on this machine, None if it has to be fetched."""
+    if entry.origin == BUNDLED:
+        return bundled_folder(entry.kind)
     folder = model_folder(entry.name)
     if folder.is_dir():
         return folder

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from sharpdepth_ros.cli import main
-from sharpdepth_ros.models.random_stack import METRIC_CONFIG, random_checkpoint
 from sharpdepth_ros.models.registry import NATIVE
 from sharpdepth_ros.weights.catalogue import CATALOGUE, models_table
-from sharpdepth_ros.weights.home import weights_home
+from sharpdepth_ros.weights.locate import locate
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -36,7 +35,10 @@ def published_config(data, name):
 @pytest.mark.parametrize("name", ["demo", "unidepth-v1-vitl14", "unidepth-v2-vits14"])
 def test_the_size_of_a_native_metric_model_is_as_stated(data, name):
     golden = name.replace("-", "_")
-    config = METRIC_CONFIG if name == "demo" else published_config(data, golden)
+    if name == "demo":
+        config = json.loads((locate("demo", "metric") / "config.json").read_text())
+    else:
+        config = published_config(data, golden)
     with torch.device("meta"):
         network = NATIVE[config["model"]["name"]](config)
     entry = next(m for m in CATALOGUE if m.name == name and m.kind == "metric")
@@ -47,7 +49,7 @@ def test_the_size_of_a_native_metric_model_is_as_stated(data, name):
 def test_the_size_of_the_demo_sharpener_is_as_stated():
     from sharpdepth_ros.models.diffusion import load_depth_diffusion
 
-    model = load_depth_diffusion(random_checkpoint(weights_home()))
+    model = load_depth_diffusion(locate("demo", "sharpener"))
     entry = next(m for m in CATALOGUE if m.name == "demo" and m.kind == "sharpener")
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(
         entry.parameters, abs=0.05

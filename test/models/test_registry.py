@@ -12,17 +12,35 @@ from safetensors.torch import save_file
 from sharpdepth_ros import load_metric_model
 from sharpdepth_ros.models.diffusion import CheckpointError
 from sharpdepth_ros.models.metric import MetricDepthModel
-from sharpdepth_ros.models.random_stack import METRIC_CONFIG, random_metric_model
+from sharpdepth_ros.models.unidepth import UniDepthV1
 from sharpdepth_ros.weights.locate import WeightsNotFound, locate
 
+CONFIG = {
+    "training": {},
+    "data": {"image_shape": [112, 154]},
+    "model": {
+        "name": "UniDepthV1",
+        "num_heads": 8,
+        "expansion": 4,
+        "pixel_decoder": {"hidden_dim": 128, "depths": [3, 2, 1], "dropout": 0.0},
+        "pixel_encoder": {"name": "dinov2_vits14", "pretrained": None},
+    },
+}
 RGB = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (1, 3, 48, 64), dtype=np.uint8))
+
+
+def random_metric_model() -> UniDepthV1:
+    """The same random weights every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return UniDepthV1(CONFIG)
 
 
 @pytest.fixture(scope="module")
 def published_folder(tmp_path_factory):
     """A metric model as the hub stores it."""
     folder = tmp_path_factory.mktemp("unidepth")
-    (folder / "config.json").write_text(json.dumps(METRIC_CONFIG))
+    (folder / "config.json").write_text(json.dumps(CONFIG))
     save_file(random_metric_model().state_dict(), folder / "model.safetensors")
     return folder
 
@@ -68,7 +86,7 @@ def test_a_state_dict_of_another_model_is_refused(published_folder, tmp_path):
         (None, "neither a config.json nor an .onnx graph"),
         ("{", "not JSON"),
         ('{"model": {"name": "ResNet"}}', "model.name is 'ResNet'"),
-        (json.dumps(METRIC_CONFIG), "neither model.safetensors nor pytorch_model.bin"),
+        (json.dumps(CONFIG), "neither model.safetensors nor pytorch_model.bin"),
     ],
 )
 def test_a_folder_that_is_no_metric_model_says_why(tmp_path, config, message):

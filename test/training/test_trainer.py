@@ -126,13 +126,15 @@ def test_the_vae_runs_once_per_image_and_mirror_when_latents_are_kept(stack, tmp
     )
     more = ["optimizer.steps=12", "optimizer.batch_size=2", "optimizer.precision=bf16"]
     losses = {}
-    for kept in ("false", "true"):
+    for cache in ("null", str(tmp_path / "latents")):
         encoded.clear()
-        arguments = stack.arguments("lotus", tmp_path / kept, *more, f"stage.keep_latents={kept}")
+        output = tmp_path / ("without" if cache == "null" else "with")
+        arguments = stack.arguments("lotus", output, *more, f"stage.latent_cache={cache}")
         assert train("lotus", None, arguments) == 0
-        losses[kept] = [line["loss"] for line in log_of(tmp_path / kept)]
-        assert len(encoded) == 24 if kept == "false" else len(encoded) <= 8  # 4 images, mirrored
-    assert losses["true"] == pytest.approx(losses["false"], rel=0.02)
+        losses[cache] = [line["loss"] for line in log_of(output)]
+        assert len(encoded) == 24 if cache == "null" else len(encoded) <= 8  # 4 images, mirrored
+    without, kept = losses.values()
+    assert kept == pytest.approx(without, rel=0.02)
 
 
 def test_overrides_may_follow_the_configuration_file(stack, tmp_path, capsys):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a small Lotus on labels: a UNet that predicts the depth latent x0 at t = 999."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from sharpdepth_ros.training.checkpoint_folder import (
     write_trained,
 )
 from sharpdepth_ros.training.data import Batch
+from sharpdepth_ros.training.disk_cache import DiskCache
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class LotusOptions:
         channels, attention, layers: of the new UNet, per level.
         init: folder of a Lotus to go on from, instead of `vae`.
         max_depth: metres; what is farther, and the sky, counts as this far.
-        keep_latents: keep each image's latents in memory, half precision, so that the VAE runs
-            once per image and its mirror: 2 C bytes for each of an image's latent cells and maps.
+        latent_cache: folder in which the latents of each image and of its mirror are kept, half
+            precision, so that the VAE runs once on them; None for none.
     """
 
     vae: str | None = None
@@ -40,7 +42,7 @@ class LotusOptions:
     layers: int = 1
     init: str | None = None
     max_depth: float = 15.0
-    keep_latents: bool = False
+    latent_cache: str | None = None
 
 
 class LotusStage:
@@ -53,9 +55,6 @@ class LotusStage:
         if (options.vae is None) == (options.init is None):
             raise ValueError("give either stage.vae, for a new Lotus, or stage.init")
         self._max_depth = options.max_depth
-        self._kept: dict[tuple[str, bool], tuple[torch.Tensor, ...]] | None = None
-        if options.keep_latents:
-            self._kept = {}
         self._small = None
         if options.init is not None:
             self._base = find_checkpoint(options.init, "generator")
@@ -67,6 +66,10 @@ class LotusStage:
             self._small = SmallBase(vae, unet)
             self._base = self._small.folder
         self._model = load_for_training(self._base)
+        self._cache = None
+        if options.latent_cache is not None:
+            frozen = f"{_digest(self._model.vae)} {options.max_depth}"
+            self._cache = DiskCache(Path(options.latent_cache), frozen)
         self.network = self._model.unet.requires_grad_(True)
         self.multiple = self._model.stride
 
@@ -83,29 +86,36 @@ class LotusStage:
     @torch.no_grad()
     def _latents(self, batch: Batch) -> tuple[torch.Tensor, ...]:
         """Of the true depth and of the image, [B, C, h, w], and which depth maps tell, [B]."""
-        if self._kept is None:
-            return self._encode(batch)
-        keys = list(zip(batch.keys, batch.flip.tolist(), strict=True))
-        missing = [index for index, key in enumerate(keys) if key not in self._kept]
-        if missing:
-            made = (part.half().cpu() for part in self._encode(batch.part(missing)))
-            self._kept.update(zip((keys[i] for i in missing), zip(*made, strict=True), strict=True))
-        parts = zip(*(self._kept[key] for key in keys), strict=True)
-        # Each as float32 first: autocast on the CPU does not stack half precision.
-        return tuple(torch.stack([p.float() for p in part]).to(batch.rgb.device) for part in parts)
-
-    def _encode(self, batch: Batch) -> tuple[torch.Tensor, ...]:
-        batch = batch.mirrored()
-        depth = batch.depth.clamp(max=self._max_depth)
-        extent = DepthRange.of(depth)
-        images = batch.rgb.float() / 127.5 - 1
-        pair = torch.cat([extent.normalise(depth).expand(-1, 3, -1, -1), images])
-        target, image_latent = self._model.encode(pair).float().chunk(2)
+        batch = replace(batch, depth=batch.depth.clamp(max=self._max_depth))
         # The normalised form of a flat wall is its noise.
-        return target, image_latent, (~extent.flat).float()
+        told = (~DepthRange.of(batch.depth).flat).float()
+        if self._cache is None:
+            return *self._encode(batch).chunk(2, dim=1), told
+        keys = [
+            f"{key} mirrored" if flip else key
+            for key, flip in zip(batch.keys, batch.flip.tolist(), strict=True)
+        ]
+        latents = self._cache.read(keys, lambda missing: self._encode(batch.part(missing)))
+        return *latents.to(told.device).chunk(2, dim=1), told
+
+    def _encode(self, batch: Batch) -> torch.Tensor:
+        """Both latents, [B, 2 C, h, w]."""
+        batch = batch.mirrored()
+        normalised = DepthRange.of(batch.depth).normalise(batch.depth)
+        images = batch.rgb.float() / 127.5 - 1
+        pair = torch.cat([normalised.expand(-1, 3, -1, -1), images])
+        return torch.cat(self._model.encode(pair).float().chunk(2), dim=1)
 
     def updated(self) -> None:
         pass
 
     def export(self, folder: Path) -> None:
         write_trained(folder, self.network, self._base)
+
+
+def _digest(network: nn.Module) -> str:
+    """Names a network by its weights: a folder of another training may have the same name."""
+    digest = hashlib.sha256()
+    for name, weights in network.state_dict().items():
+        digest.update(name.encode() + weights.numpy().tobytes())
+    return digest.hexdigest()

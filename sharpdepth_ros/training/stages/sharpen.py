@@ -16,10 +16,10 @@ from sharpdepth_ros.training.checkpoint_folder import (
     write_trained,
 )
 from sharpdepth_ros.training.data import Batch, mirror
+from sharpdepth_ros.training.disk_cache import DiskCache
 from sharpdepth_ros.training.ema import Ema
 from sharpdepth_ros.training.gating import Gate, GateNoise, gated_input
 from sharpdepth_ros.training.losses import noise_aware_reconstruction, sds_distillation
-from sharpdepth_ros.training.metric_cache import MetricDepthCache
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class SharpenStage:
         self._metric_model = None
         self._cache = None
         if options.metric_cache is not None:
-            self._cache = MetricDepthCache(Path(options.metric_cache), options.metric_model)
+            self._cache = DiskCache(Path(options.metric_cache), options.metric_model)
 
     def attach(self, network: nn.Module, device: torch.device) -> None:
         self._device = device
@@ -158,10 +158,7 @@ class SharpenStage:
         """f_D of the images as they are in the file, [B, 1, h, w] metres."""
         if self._cache is None:
             return self._infer(batch)
-        depth = self._cache.read(batch.keys)
-        if depth is None:
-            self._cache.write(batch.keys, self._infer(batch).cpu())
-            depth = self._cache.read(batch.keys)
+        depth = self._cache.read(batch.keys, lambda missing: self._infer(batch.part(missing)))
         return depth.to(batch.rgb.device)
 
     def _infer(self, batch: Batch) -> torch.Tensor:
