@@ -15,7 +15,13 @@ ROS = ["ros-rclpy[fastrtps]>=9.1,<10", "ros-common-interfaces>=5.5,<6"]
 ONNX = ["onnxruntime>=1.22,!=1.24.0,!=1.24.1"]
 TRAIN = ["tensorboard>=2.16"]
 EVAL = ["matplotlib>=3.8", "scipy>=1.11", "h5py>=3", "OpenEXR>=3.3"]
-TEST = ["pytest>=8", "ruff==0.17.*", "onnx>=1.16", "colcon-common-extensions>=0.3"]
+TEST = [
+    "pytest>=8",
+    "hypothesis>=6.100",
+    "ruff==0.17.*",
+    "onnx>=1.16",
+    "colcon-common-extensions>=0.3",
+]
 
 setup(
     name=NAME,
