@@ -20,6 +20,10 @@ DISTORTION_MODELS: dict[str, tuple[int, ...]] = {
 }
 
 
+#: Greatest distance of a ray from the optical axis one metre ahead, in metres: 89.99 degrees.
+_GREATEST_SLOPE = 1e4
+
+
 @dataclass(frozen=True)
 class CameraModel:
     """A pinhole camera for images of one size.
@@ -52,6 +56,14 @@ class CameraModel:
             raise ValueError(
                 f"focal lengths must be positive, got fx {self.fx}, fy {self.fy}: "
                 "the camera is not calibrated"
+            )
+        across = max(abs(self.cx), abs(self.width - self.cx)) / self.fx
+        down = max(abs(self.cy), abs(self.height - self.cy)) / self.fy
+        if max(across, down) > _GREATEST_SLOPE:
+            raise ValueError(
+                "camera intrinsics fx {}, fy {}, cx {}, cy {} ".format(*intrinsics)
+                + f"are not those of a {self.width}x{self.height} image: its rays would be all but "
+                "parallel to it"
             )
 
     @classmethod

@@ -43,7 +43,9 @@ def calibration_from_info(info: CameraInfo) -> Calibration:
         raise ValueError(f"camera_info: {error}") from None
     r = np.asarray(info.r, np.float64)
     rotation = np.eye(3) if not r.any() else r.reshape(3, 3)
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
+    # A product of numbers that are no rotation's may overflow.
+    small = np.abs(rotation).max() < 2  # false for NaN
+    if not small or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
         raise ValueError(f"camera_info R is no rotation: {r.tolist()}")
     return Calibration(raw, lens, tuple(rotation.ravel().tolist()), rectified, bool(p[0, 0]))
 

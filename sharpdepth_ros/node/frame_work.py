@@ -148,9 +148,10 @@ class FrameWork:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # The CPU's allocator has no exception of its own.
+    # The CPU's allocator, and cuBLAS and cuDNN (..._ALLOC_FAILED), have no exception of their own.
     return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError)
+        and any(words in str(error) for words in ("can't allocate memory", "ALLOC_FAILED"))
     )
 
 

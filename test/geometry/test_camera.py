@@ -72,3 +72,9 @@ def test_a_lens_that_means_nothing_is_refused(model, coefficients, message):
 @pytest.mark.parametrize("coefficients", [(), (0.0,) * 5])
 def test_a_lens_without_coefficients_bends_nothing_whatever_its_name(coefficients):
     assert Distortion("", coefficients).is_zero
+
+
+@pytest.mark.parametrize("intrinsics", [(1e-3, 1.0, 32.0, 24.0), (50.0, 50.0, 1e300, 24.0)])
+def test_a_camera_whose_rays_are_parallel_to_the_image_is_refused(intrinsics):
+    with pytest.raises(ValueError, match=r"are not those of a 64x48 image"):
+        CameraModel(64, 48, *intrinsics)
