@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's parameters reach the pipeline, and its frames share one memory of the generator."""
+
+import torch
+
+from sharpdepth_ros import SharpDepthPipeline
+from sharpdepth_ros.node.frame_work import build_pipeline
+from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.processing import FrameProcessor
+from sharpdepth_ros.pipeline.engine import EngineOptions
+
+
+def test_what_needs_a_reload_is_what_the_pipeline_is_built_with(monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        SharpDepthPipeline,
+        "from_pretrained",
+        classmethod(lambda cls, model, **options: given.update(options, model=model)),
+    )
+    build_pipeline(
+        Parameters(model="m", metric_model="f_D", preset="fast", tiny_vae="tiny", cuda_graphs=True)
+    )
+    assert given == {
+        "model": "m",
+        "metric_model": "f_D",
+        "generator": None,
+        "device": "auto",
+        "precision": "auto",
+        "compile": False,
+        "preset": "fast",
+        "tiny_vae": "tiny",
+        "engine": EngineOptions(cuda_graphs=True),
+    }
+
+
+def test_the_generator_pass_serves_generator_every_frames_and_the_number_changes_live(data):
+    pipe = SharpDepthPipeline.from_pretrained(
+        data / "tiny_checkpoint", metric_model="demo", device="cpu", precision="fp32"
+    )
+    values = [Parameters(processing_resolution=64, generator_every=2)]
+    processor = FrameProcessor(pipe, lambda: values[0])
+    generated = []
+    original = pipe.__call__
+
+    def watched(*args, **options):
+        out = original(*args, **options)
+        generated.append("generate" in out.timings)
+        return out
+
+    processor._pipeline = watched
+    with torch.inference_mode():
+        for _ in range(3):
+            processor.warm_up(80, 60)
+        values[0] = Parameters(processing_resolution=64)  # 0: as the preset says, every frame
+        for _ in range(2):
+            processor.warm_up(80, 60)
+    assert generated == [True, False, True, True, True]
