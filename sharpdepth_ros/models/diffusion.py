@@ -88,7 +88,7 @@ class DepthDiffusion(nn.Module):
     def compile_networks(self) -> None:
         """Run the networks through torch.compile from now on; the first frame of a size is slow."""
         for network in (self.unet, self.vae.encoder, self.vae.decoder):
-            network.compile()
+            network.compile(dynamic=False)  # a camera has one size
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latent of images in [-1, 1]: the posterior's mean, scaled.
