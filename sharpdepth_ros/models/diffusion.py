@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
 
 from sharpdepth_ros.models.generator import Space
+from sharpdepth_ros.models.prompt_cache import prompt_embedding_once
 
 PARTS = {
     "unet": "UNet2DConditionModel",
@@ -204,7 +205,8 @@ def load_depth_diffusion(
     unet = _load(folder, "unet", UNet2DConditionModel.from_pretrained, dtype)
     vae = _load(folder, "vae", AutoencoderKL.from_pretrained, dtype)
     _require_compatible(folder, unet, vae)
-    model = DepthDiffusion(unet, vae, _load_schedule(folder), _embed_empty_prompt(folder), space)
+    prompt = prompt_embedding_once(folder, _embed_empty_prompt)
+    model = DepthDiffusion(unet, vae, _load_schedule(folder), prompt, space)
     # The embeddings take the networks' dtype only now: they were computed in float32.
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
