@@ -101,6 +101,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cuda-graphs", action="store_true", help="and CUDA graphs")
     parser.add_argument("--no-released", action="store_true", help="leave the released arrangement")
     parser.add_argument("--no-switches", action="store_true", help="leave each switch off alone")
+    parser.add_argument("--no-presets", action="store_true", help="leave the presets")
     parser.add_argument("--batches", type=_numbers, default=[], help="batch sizes, as 1,2,4")
     parser.add_argument("--output", type=Path, help="a file of benchmarks/results")
     return parser.parse_args()
@@ -129,14 +130,16 @@ def _arrangements(stack: Stack, rgb, resolution: int, options, device) -> dict[s
         engines["+ cuda_graphs"] = replace(fast, cuda_graphs=True)
     frames: dict[str, Frame] = {}
     if not options.no_released:
-        released = STACKS[options.size](device, torch.float32, torch.float32)
-        arrangement = ReleasedArrangement(released.sharpener, released.metric_model)
+        # At the released size a second float32 metric model would be 1.4 GB.
+        shared = stack.metric_model if _types(options, device)[1] == torch.float32 else None
+        released = STACKS[options.size](device, torch.float32, None if shared else torch.float32)
+        arrangement = ReleasedArrangement(released.sharpener, shared or released.metric_model)
         frames["released, fp32"] = lambda: arrangement(rgb, resolution)[1]
     for name, engine in engines.items():
         # Engines share the weights of a stack, and so their order in memory.
         own = stack if engine.channels_last else _build(options, device)
         frames[name] = _frame(own, rgb, resolution, engine=engine)
-    for preset in PRESETS:
+    for preset in () if options.no_presets else PRESETS:
         if preset != "accurate":
             frames[f"preset {preset}"] = _frame(
                 stack, rgb, resolution, preset=preset, engine=fast, tiny_vae=stack.tiny_vae

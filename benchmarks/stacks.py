@@ -19,19 +19,19 @@ class Stack:
     """What a pipeline is made of.
 
     Attributes:
-        sharpener, metric_model, tiny_vae: on their device.
+        sharpener, metric_model, tiny_vae: on their device; no metric model for a type of None.
         camera: (width, height) of the images it is measured on.
         resolution: the longest edge that the networks see.
     """
 
     sharpener: DepthDiffusion
-    metric_model: nn.Module
+    metric_model: nn.Module | None
     tiny_vae: TinyVae
     camera: tuple[int, int]
     resolution: int
 
 
-def demo(device: torch.device, dtype: torch.dtype, metric_dtype: torch.dtype) -> Stack:
+def demo(device: torch.device, dtype: torch.dtype, metric_dtype: torch.dtype | None) -> Stack:
     """The sizes of config/train: what the package's demo weights are trained in."""
     torch.manual_seed(0)
     vae = AutoencoderKL(
@@ -66,7 +66,7 @@ def demo(device: torch.device, dtype: torch.dtype, metric_dtype: torch.dtype) ->
     return _place(vae, unet, metric, tiny, device, dtype, metric_dtype, (320, 240), 192)
 
 
-def released(device: torch.device, dtype: torch.dtype, metric_dtype: torch.dtype) -> Stack:
+def released(device: torch.device, dtype: torch.dtype, metric_dtype: torch.dtype | None) -> Stack:
     """Stable Diffusion 2's UNet and VAE as Lotus and SharpDepth have them, UniDepth V1 ViT-L."""
     with torch.device("meta"):
         vae, unet, metric, tiny = released_networks()
@@ -120,7 +120,7 @@ def _place(vae, unet, metric, tiny, device, dtype, metric_dtype, camera, resolut
     sharpener = DepthDiffusion(networks[0], networks[1], _schedule(), prompt.to(dtype))
     return Stack(
         sharpener.to(device=device, dtype=dtype).eval().requires_grad_(False),
-        _fill(metric, device, metric_dtype).eval().requires_grad_(False),
+        metric_dtype and _fill(metric, device, metric_dtype).eval().requires_grad_(False),
         TinyVae(networks[2]).eval().requires_grad_(False),
         camera,
         resolution,

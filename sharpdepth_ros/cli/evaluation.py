@@ -105,6 +105,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         device=options.device,
         precision=options.precision,
         compile=options.compile,
+        preset=options.preset,
+        tiny_vae=options.tiny_vae,
         processing_resolution=options.processing_resolution,
         lotus_steps=options.lotus_steps,
         seed=options.seed,

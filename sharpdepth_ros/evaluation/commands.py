@@ -40,6 +40,8 @@ def run_evaluate(
     device: str = "auto",
     precision: str = "auto",
     compile: bool = False,
+    preset: str = "accurate",
+    tiny_vae: str | None = None,
     processing_resolution: int | None = None,
     lotus_steps: int = 1,
     seed: int = 0,
@@ -73,6 +75,8 @@ def run_evaluate(
         device: auto is each process's own GPU under `accelerate launch`.
         precision: of the models; this and the next as in `SharpDepthPipeline`.
         compile: use torch.compile.
+        preset, tiny_vae: as in `SharpDepthPipeline`. Every image is a scene of its own: the
+            generator pass is made for each.
         processing_resolution: longest edge, pixels; None takes what the model was trained for.
         lotus_steps: of the generator.
         seed: of the noise.
@@ -104,6 +108,8 @@ def run_evaluate(
             "generator": generator,
             "generator_options": dict(generator_options or {}),
             "precision": precision,
+            "preset": preset,
+            "tiny_vae": tiny_vae,
         }
         predictor = PipelinePredictor(
             _load(names, device, compile, processes),
@@ -149,4 +155,6 @@ def _load(names: dict, device: str, compile: bool, processes: Processes):
         device=processes.device if device == "auto" else device,
         precision=names["precision"],
         compile=compile,
+        preset=names["preset"],
+        tiny_vae=names["tiny_vae"],
     )

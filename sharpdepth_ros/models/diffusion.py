@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
 
 from sharpdepth_ros.models.generator import Space
+from sharpdepth_ros.models.prompt_cache import prompt_embedding_once
 
 PARTS = {
     "unet": "UNet2DConditionModel",
@@ -99,7 +100,7 @@ class DepthDiffusion(nn.Module):
     def compile_networks(self) -> None:
         """Run the networks through torch.compile from now on; the first frame of a size is slow."""
         for network in (self.unet, self.vae.encoder, self.vae.decoder):
-            network.compile()
+            network.compile(dynamic=False)  # a camera has one size
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latent of images in [-1, 1]: the posterior's mean, scaled.
@@ -215,7 +216,7 @@ def load_depth_diffusion(
     unet = _load(folder, "unet", UNet2DConditionModel.from_pretrained, dtype)
     vae = _load(folder, "vae", AutoencoderKL.from_pretrained, dtype)
     _require_compatible(folder, unet, vae)
-    schedule, prompt = _load_schedule(folder), _embed_empty_prompt(folder)
+    schedule, prompt = _load_schedule(folder), prompt_embedding_once(folder, _embed_empty_prompt)
     model = DepthDiffusion(unet, vae, schedule, prompt, space, _trained_resolution(folder))
     # The embeddings take the networks' dtype only now: they were computed in float32.
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)

@@ -182,6 +182,7 @@ class FrameProcessor:
         rgb = np.full((height, width, 3), 127, np.uint8)
         output = self._infer(rgb, camera, self._parameters(), self._parameters().mode)
         output.depth.cpu()
+        self._memory = None  # no picture of a camera's
 
     @torch.inference_mode()
     def __call__(self, frame: Frame, demand: Demand) -> FrameResult:

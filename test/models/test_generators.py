@@ -65,7 +65,7 @@ def metric(given_metric_model):
 
 def load(folders, metric, model, **options):
     return SharpDepthPipeline.from_pretrained(
-        folders / model, metric_model=metric, device="cpu", **options
+        folders / model, metric_model=metric, device="cpu", precision="fp32", **options
     )
 
 

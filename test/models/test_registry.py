@@ -141,9 +141,12 @@ def test_a_wrong_device_or_precision_says_what_would_be_right(device, precision,
 def opened(monkeypatch):
     """Which loader a folder is handed to."""
     seen = []
-    for family in ("load_metric3d", "load_transformers_depth"):
+    for module, loader in (
+        ("metric3d", "load_metric3d"),
+        ("transformers_depth", "load_transformers_depth"),
+    ):
         monkeypatch.setattr(
-            f"sharpdepth_ros.models.registry.{family}", lambda *_, name=family: seen.append(name)
+            f"sharpdepth_ros.models.{module}.{loader}", lambda *_, name=loader: seen.append(name)
         )
     return seen
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Distils a tiny VAE from a checkpoint's own: the same latents, a small part of the work."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,11 @@ class TinyVaeStage:
 
     def export(self, folder: Path) -> None:
         self._tiny.save_pretrained(folder / "tiny_vae")
+        # diffusers writes a key that it warns of when it reads it.
+        file = folder / "tiny_vae" / "config.json"
+        config = json.loads(file.read_text())
+        config.pop("block_out_channels", None)
+        file.write_text(json.dumps(config, indent=2) + "\n")
 
     def _build(self) -> AutoencoderTiny:
         o, levels = self._options, len(self._teacher.config.block_out_channels)

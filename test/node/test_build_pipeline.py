@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's parameters reach the pipeline, and its frames share one memory of the generator."""
+
+import numpy as np
+
+from sharpdepth_ros import SharpDepthPipeline
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.node.frame_work import build_pipeline
+from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.processing import FrameProcessor
+from sharpdepth_ros.pipeline.engine import EngineOptions
+
+
+def test_what_needs_a_reload_is_what_the_pipeline_is_built_with(monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        SharpDepthPipeline,
+        "from_pretrained",
+        classmethod(lambda cls, model, **options: given.update(options, model=model)),
+    )
+    build_pipeline(
+        Parameters(model="m", metric_model="f_D", preset="fast", tiny_vae="tiny", cuda_graphs=True)
+    )
+    assert given == {
+        "model": "m",
+        "metric_model": "f_D",
+        "generator": None,
+        "device": "auto",
+        "precision": "auto",
+        "compile": False,
+        "preset": "fast",
+        "tiny_vae": "tiny",
+        "engine": EngineOptions(cuda_graphs=True),
+    }
+
+
+def test_the_generator_pass_serves_generator_every_frames_and_the_number_changes_live(
+    data, monkeypatch
+):
+    pipe = SharpDepthPipeline.from_pretrained(
+        data / "tiny_checkpoint", metric_model="demo", device="cpu", precision="fp32"
+    )
+    values = [Parameters(processing_resolution=64, generator_every=2)]
+    processor = FrameProcessor(pipe, lambda: values[0])
+    generated = []
+    original = SharpDepthPipeline.__call__
+
+    def watched(*args, **options):
+        out = original(*args, **options)
+        generated.append("generate" in out.timings)
+        return out
+
+    monkeypatch.setattr(SharpDepthPipeline, "__call__", watched)
+    camera = CameraModel(80, 60, 80, 80, 40, 30)
+    grey = np.full((60, 80, 3), 127, np.uint8)
+
+    def frame():
+        processor._infer(grey, camera, values[0], "sharpdepth")
+
+    processor.warm_up(80, 60)
+    for _ in range(3):
+        frame()
+    values[0] = Parameters(processing_resolution=64)  # 0: as the preset says, every frame
+    for _ in range(2):
+        frame()
+    # The warm-up's grey picture is not the camera's, however alike they are.
+    assert generated == [True, True, False, True, True, True]
