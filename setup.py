@@ -15,6 +15,7 @@ ROS = ["ros-rclpy[fastrtps]>=9.1,<10", "ros-common-interfaces>=5.5,<6"]
 ONNX = ["onnxruntime>=1.22,!=1.24.0,!=1.24.1"]
 TRAIN = ["accelerate>=1.0", "tensorboard>=2.16"]
 EVAL = ["matplotlib>=3.8", "scipy>=1.11", "h5py>=3", "OpenEXR>=3.3"]
+RECORDINGS = ["rosbags==0.11.*", "mcap>=1.2", "zstandard>=0.22", "av>=14", "OpenEXR>=3.3"]
 TEST = ["pytest>=8", "ruff==0.17.*", "onnx>=1.16", "colcon-common-extensions>=0.3"]
 
 setup(
@@ -50,7 +51,8 @@ setup(
         "onnx": ONNX,
         "train": TRAIN,
         "eval": EVAL,
-        "test": TEST + ONNX + TRAIN + EVAL,
+        "recordings": RECORDINGS,
+        "test": TEST + ONNX + TRAIN + EVAL + RECORDINGS,
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
