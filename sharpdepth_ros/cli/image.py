@@ -105,8 +105,8 @@ def _image(options: argparse.Namespace) -> int:
     if processes.is_main:
         announce(options.model, options.metric_model)
     failures = {}
-    if todo:
-        pipe = _pipeline(options, processes.device)
+    if todo or processes.count > 1:  # all of several processes meet while loading
+        pipe = _pipeline(options, processes)
 
         def read(job):
             name = job.target.relative_to(options.output)
@@ -158,7 +158,7 @@ def _video(options: argparse.Namespace) -> int:
     processes = this_process()
     if processes.is_main:
         announce(options.model, options.metric_model)
-    pipe = _pipeline(options, processes.device)
+    pipe = _pipeline(options, processes)
     failed = False
     for given in options.inputs:
         run = VideoRun(
@@ -194,20 +194,25 @@ def _formats(options: argparse.Namespace, known: tuple[str, ...]) -> list[str]:
     return formats
 
 
-def _pipeline(options: argparse.Namespace, device: str):
+def _pipeline(options: argparse.Namespace, processes):
     from sharpdepth_ros import SharpDepthPipeline
 
-    return SharpDepthPipeline.from_pretrained(
+    if not processes.is_main:
+        processes.wait()  # the main one loads first: weights that are missing are fetched once
+    pipe = SharpDepthPipeline.from_pretrained(
         options.model,
         metric_model=options.metric_model,
         generator=options.generator,
         generator_options=dict(options.generator_option),
-        device=device if options.device == "auto" else options.device,
+        device=processes.device if options.device == "auto" else options.device,
         precision=options.precision,
         compile=options.compile,
         preset=options.preset,
         tiny_vae=options.tiny_vae,
     )
+    if processes.is_main:
+        processes.wait()
+    return pipe
 
 
 def _call_options(options: argparse.Namespace) -> dict:

@@ -110,6 +110,7 @@ def _bag(options: argparse.Namespace) -> int:
     from sharpdepth_ros.node.frame_work import build_pipeline
     from sharpdepth_ros.recordings.bags.depth import (
         OUTPUT_NAMES,
+        CannotGoOn,
         DepthRun,
         Interrupted,
         add_depth,
@@ -171,6 +172,14 @@ def _bag(options: argparse.Namespace) -> int:
                 bar.close()
                 print("sharpdepth: stopped; the same command goes on from here", file=sys.stderr)
                 return INTERRUPTED
+            except CannotGoOn as error:
+                bar.close()
+                print(
+                    f"sharpdepth: {error}. What was done is kept: the same command goes on from "
+                    "its last finished piece",
+                    file=sys.stderr,
+                )
+                return SOME_FAILED
             bar.total = report.progress.frames
     for line in report.remarks.lines():
         print(f"sharpdepth: {line}", file=sys.stderr)

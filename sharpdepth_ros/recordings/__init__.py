@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth for what was recorded before: images and folders of images."""
+"""Depth for what was recorded before: bags, images, videos. No ROS is needed."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Job = TypeVar("Job")
 
 #: What a bad input may raise; the others are done nevertheless. RuntimeError: of the device.
-_FAILURES = (ValueError, OSError, RuntimeError, MemoryError)
+FAILURES = (ValueError, OSError, RuntimeError, MemoryError)
 
 Infer = Callable[[Sequence[np.ndarray], Sequence[np.ndarray | None]], list[SharpDepthOutput]]
 
@@ -97,7 +97,7 @@ def run_jobs(
                 job, future = reading.popleft()
                 try:
                     run.take(job, future.result())
-                except _FAILURES as error:
+                except FAILURES as error:
                     run.fail(job, error)
                 yield from run.over(wait_for=2 * workers + batch)
             run.flush()
@@ -144,7 +144,7 @@ class _Run(Generic[Job]):
                 if future is not None:
                     future.result()
                 yield done
-            except _FAILURES as error:
+            except FAILURES as error:
                 yield Done(done.job, error=error)
 
     def _flush(self, kind: tuple) -> None:
@@ -152,7 +152,7 @@ class _Run(Generic[Job]):
         pictures = [picture for _, picture in group]
         try:
             outputs = self._infer([p.rgb for p in pictures], [p.intrinsics for p in pictures])
-        except _FAILURES as error:
+        except FAILURES as error:
             if len(group) == 1:
                 self._writing.append((Done(group[0][0], error=error), None))
                 return

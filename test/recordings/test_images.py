@@ -2,6 +2,10 @@
 """`sharpdepth image`: what is written, where the camera comes from, and what bad input gets."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 from plyfile import PlyData
 
 from sharpdepth_ros.cli import main
+from sharpdepth_ros.evaluation.files import read_depth
 from sharpdepth_ros.recordings.images import find_images
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 
@@ -173,3 +178,84 @@ def test_a_file_without_intrinsics_is_named(tmp_path):
     (tmp_path / "camera.json").write_text('{"focal": 500}')
     with pytest.raises(ValueError, match=r"camera\.json holds no intrinsics"):
         read_intrinsics(str(tmp_path / "camera.json"))
+
+
+def test_a_pattern_stands_for_images_and_keeps_their_folders(photo, tmp_path):
+    photo("runs/a/left/1.png"), photo("runs/b/left/1.png"), photo("runs/b/right/1.png")
+    jobs = find_images([tmp_path / "runs/*/left/*.png"], tmp_path / "out")
+    assert [job.target for job in jobs] == [
+        tmp_path / "out/a/left/1",
+        tmp_path / "out/b/left/1",
+    ]
+    with pytest.raises(FileNotFoundError, match="matches nothing"):
+        find_images([tmp_path / "runs/*/up/*.png"], tmp_path / "out")
+
+
+def test_exr_holds_the_same_metres(photo, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["image", str(photo()), "--output", str(out), "--formats", "npy,exr"]
+    assert main([*arguments, "--mode", "metric", *FAST]) == 0
+    np.testing.assert_array_equal(
+        read_depth(out / "photo_depth.exr"), np.load(out / "photo_depth.npy")
+    )
+
+
+def test_what_is_done_is_not_done_again_unless_something_changed(photo, tmp_path, capsys):
+    photo("in/a.png"), photo("in/b.png")
+    out = tmp_path / "out"
+    arguments = ["image", str(tmp_path / "in"), "--output", str(out), "--mode", "metric", *FAST]
+    arguments += ["--formats", "npy"]
+    assert main(arguments) == 0
+    times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    (out / "b_depth.json").unlink()  # as if it had been killed here
+    photo("in/c.png")
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert "3 of 3 images written" in (said := capsys.readouterr().out)
+    assert "1 of them by an earlier run" in said
+    assert (out / "a_depth.npy").stat().st_mtime_ns == times["a_depth.npy"]
+    assert (out / "b_depth.npy").stat().st_mtime_ns > times["b_depth.npy"]
+
+    assert main([*arguments, "--intrinsics", "50,50,32,24"]) == 0
+    assert "of them by" not in capsys.readouterr().out
+    assert main([*arguments, "--intrinsics", "50,50,32,24", "--restart"]) == 0
+    assert "of them by" not in capsys.readouterr().out
+    assert not list(out.glob(".*"))
+
+
+def test_each_image_may_have_a_camera_of_its_own(photo, tmp_path, capsys):
+    for name, focal in (("a", 40), ("sub/b", 60)):
+        photo(f"in/{name}.png")
+        camera = tmp_path / f"cameras/{name}.txt"
+        camera.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(camera, [[focal, 0, 32], [0, focal, 24], [0, 0, 1]])
+    photo("in/c.png")
+    out = tmp_path / "out"
+    arguments = ["--intrinsics", str(tmp_path / "cameras"), "--formats", "npy", "--batch", "2"]
+    assert main(["image", str(tmp_path / "in"), "--output", str(out), *arguments, *FAST]) == 1
+    assert "cameras/c has no file .txt" in capsys.readouterr().err
+    for name, focal in (("a", 40), ("sub/b", 60)):
+        summary = json.loads((out / f"{name}_depth.json").read_text())
+        assert summary["intrinsics"][0][0] == focal
+
+
+def test_several_processes_share_the_images(photo, tmp_path):
+    for number in range(5):
+        photo(f"in/{number}.png")
+    out = tmp_path / "out"
+    # What `accelerate launch` starts for several GPUs; on a CPU it would want MPI.
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc_per_node", "2", "-m", "sharpdepth_ros.cli", "image"]
+    command += [str(tmp_path / "in"), "--output", str(out), "--formats", "npy", "--mode", "metric"]
+    done = subprocess.run(
+        [*command, *FAST],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 images written" in done.stdout
+    assert "2 of 2 images written" in done.stdout
+    assert "(process 1 of 2)" in done.stdout
+    assert len(list(out.glob("*_depth.npy"))) == 5

@@ -60,6 +60,10 @@ _FAILURES = 5
 _IRRELEVANT = ("autostart", "device", "compile", "max_rate", "snapshot_folder", "image_transport")
 
 
+class CannotGoOn(RuntimeError):
+    """One frame after the other failed: the fault is not theirs. The last one's is chained."""
+
+
 class Interrupted(Exception):
     """The run was asked to stop; what it did is kept."""
 
@@ -171,6 +175,7 @@ def add_depth(
     Raises:
         ValueError: the output cannot be written, or would not be unambiguous.
         Interrupted: `stop` said so.
+        CannotGoOn: several frames in a row failed. What was finished before is kept.
     """
     _check_free(bag, run)
     remarks = Problems()
@@ -287,7 +292,9 @@ class _FrameDepth:
             self.problems.add(what, f"{type(error).__name__}: {error}")
             self._failures += 1
             if self._failures >= _FAILURES:
-                raise
+                raise CannotGoOn(
+                    f"{_FAILURES} frames in a row failed, the last one with: {error}"
+                ) from error
             return None
         self._failures = 0
         return result

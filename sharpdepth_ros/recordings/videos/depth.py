@@ -19,7 +19,7 @@ from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.pipeline.processes import Processes
 from sharpdepth_ros.recordings.images import write_depth_files
 from sharpdepth_ros.recordings.problems import Problems
-from sharpdepth_ros.recordings.stages import Done, Infer, Picture, run_jobs
+from sharpdepth_ros.recordings.stages import FAILURES, Done, Infer, Picture, run_jobs
 from sharpdepth_ros.recordings.videos.reading import Video, VideoFrame
 from sharpdepth_ros.recordings.videos.side_by_side import SideBySide
 from sharpdepth_ros.recordings.videos.writing import PieceOfVideo, join_pieces
@@ -196,8 +196,9 @@ def _range_of(
     if processes.is_main and not record.exists():
         values = []
         for rgb in video.sample(_SAMPLES) if None in (run.near, run.far) else ():
-            depth = infer([rgb], [run.intrinsics])[0].depth[::4, ::4]
-            values.append(depth[np.isfinite(depth) & (depth > 0)])
+            with contextlib.suppress(*FAILURES):  # told when the frame's turn comes
+                depth = infer([rgb], [run.intrinsics])[0].depth[::4, ::4]
+                values.append(depth[np.isfinite(depth) & (depth > 0)])
         pooled = np.concatenate([*values, np.zeros(0, np.float32)])
         near, far = np.quantile(pooled, NEAR_FAR_QUANTILES).tolist() if pooled.size else (1.0, 10.0)
         near, far = run.near or near, run.far or far

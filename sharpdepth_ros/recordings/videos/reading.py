@@ -114,8 +114,10 @@ class Video:
             for index in range(count):
                 wanted = self.begin + self._duration * (2 * index + 1) // (2 * count)
                 try:
+                    # To the key frame before it, and on from there.
                     container.seek(wanted, stream=stream)
-                    frame = next(container.decode(stream), None)
+                    frames = container.decode(stream)
+                    frame = next((f for f in frames if f.pts is None or f.pts >= wanted), None)
                 except av.FFmpegError:
                     continue  # read() counts what is damaged
                 if frame is not None:

@@ -50,7 +50,7 @@ class SideBySide:
 
 def _legend(height: int, near: float, far: float) -> np.ndarray:
     """A bar of the colours, near at the bottom, with metres beside it."""
-    scale = min(max(height / 720, 0.35), 1.5)
+    scale = min(max(height / 720, 0.55), 1.5)
     font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(round(1.5 * scale), 1)
     # Even steps of inverse depth, as the colours are.
     inverse = np.linspace(1 / far, 1 / near, height - 2 * _MARGIN)
