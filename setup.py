@@ -15,8 +15,8 @@ ROS = ["ros-rclpy[fastrtps]>=9.1,<10", "ros-common-interfaces>=5.5,<6"]
 ONNX = ["onnxruntime>=1.22,!=1.24.0,!=1.24.1"]
 TRAIN = ["tensorboard>=2.16"]
 EVAL = ["matplotlib>=3.8", "scipy>=1.11", "h5py>=3", "OpenEXR>=3.3"]
-# Bags without ROS, and the Rerun viewer (a 170 MB wheel; 0.39 is the last for Python 3.10).
-VIEW = ["rerun-sdk>=0.39", "rosbags>=0.11.7", "rosbags-image>=0.10"]
+# The Rerun viewer, a wheel of 170 MB. 0.39 is the last for Python 3.10.
+VIEW = ["rerun-sdk>=0.39"]
 TEST = ["pytest>=8", "ruff==0.17.*", "onnx>=1.16", "colcon-common-extensions>=0.3"]
 
 setup(

@@ -14,6 +14,13 @@ from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.viewing.clouds import Cloud, cloud_of_depth
 
+METHODS = {
+    "sharpdepth": "SharpDepth",
+    "aligned": "generator, aligned",
+    "metric": "metric model alone",
+}
+"""Mode of the pipeline -> what its depth is called."""
+
 
 @dataclass(frozen=True)
 class ViewFrame:
