@@ -266,3 +266,36 @@ def test_without_rosbags_the_extra_is_named(make_frame, tmp_path, monkeypatch, c
     monkeypatch.setitem(sys.modules, "rosbags.rosbag2", None)
     assert main(["report", str(path), "--output", str(tmp_path / "report.html")]) == 2
     assert "pip install 'sharpdepth_ros[recordings]'" in capsys.readouterr().err
+
+
+def test_what_sharpdepth_bag_makes_is_a_run(make_frame, tmp_path):
+    frame = make_frame()
+    source = write_bag(
+        tmp_path / "bag",
+        [
+            message
+            for i in range(2)
+            for message in (
+                ("/camera/image_raw", START + i * STEP, image(START + i * STEP, frame.rgb, "rgb8")),
+                (
+                    "/camera/camera_info",
+                    START + i * STEP,
+                    camera_info(START + i * STEP, frame.camera),
+                ),
+            )
+        ],
+    )
+    made = tmp_path / "with_depth"
+    parameters = ["--param", "processing_resolution=64", "--param", "device=cpu"]
+    assert main(["bag", str(source), str(made), *parameters]) == 0
+    run = run_of_bag(made)
+    frames = list(run.frames)
+    assert [f.stamp for f in frames] == [START, START + STEP]
+    for read in frames:
+        np.testing.assert_array_equal(read.rgb, frame.rgb)
+        assert read.camera == frame.camera
+        np.testing.assert_array_equal(
+            read.cloud().points, unproject(read.depth, read.camera)[read.depth > 0]
+        )
+        assert read.latency is None
+    assert run.notes == []
