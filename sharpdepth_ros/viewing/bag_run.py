@@ -183,50 +183,57 @@ def _open(path: Path) -> Bag:
 
 def _frames(bag: Bag, topics: Topics, run: Run) -> Iterator[ViewFrame]:
     """Frames in the order in which they become complete; what is to say goes to the run."""
+    problems, remarks = Problems(), Problems()
+    assembler = Assembler(topics.parts, needed="depth")
+    try:
+        with closing(bag):
+            for ready in _assembled(bag, topics, assembler, problems, remarks):
+                yield frame_of_parts(*ready)
+        if not assembler.found:
+            problems.note("the bag has no depth image that can be read")
+    finally:  # also when no more frames are wanted
+        if assembler.left_out:
+            remarks.note(f"{assembler.left_out} stamps have messages, but no depth")
+        if assembler.incomplete:
+            share = f"{assembler.incomplete} of {assembler.found} frames"
+            remarks.note(f"{share} lack a message that others have")
+        run.problems += bag.problems.lines() + problems.lines()
+        run.remarks += remarks.lines()
+
+
+def _assembled(
+    bag: Bag, topics: Topics, assembler: Assembler, problems: Problems, remarks: Problems
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What the assembler makes of the bag's messages."""
     from rosbags.serde import SerdeError
 
     from sharpdepth_ros.recordings.bags.rosbags_messages import TYPES
 
-    problems, remarks = Problems(), Problems()
-    assembler = Assembler(topics.parts, needed="depth")
     kinds = {topic: kind for kind, topic in topics.parts.items()}
     wanted = [t for t in bag.topics if t.name in {*kinds, topics.info, topics.diagnostics}]
-    camera, timings, found = None, {}, 0
-    with closing(bag):
-        for topic, received, data in bag.messages(wanted):
-            try:
-                message = TYPES.deserialize_cdr(data, topic.type)
-                if topic.name == topics.info:
-                    camera = camera_of(message)
-                    continue
-                if topic.name == topics.diagnostics:
-                    timings = stage_times(message) or timings
-                    if (problem := node_problem(message)) is not None:
-                        remarks.note(problem)
-                    continue
-                kind, stamp = kinds[topic.name], stamp_of(message)
-                value = _READERS[kind](message, camera)
-            except (ValueError, KeyError, SerdeError) as error:
-                problems.add(f"{topic.name} has messages that cannot be used", str(error))
+    camera, timings = None, {}
+    for topic, received, data in bag.messages(wanted):
+        try:
+            message = TYPES.deserialize_cdr(data, topic.type)
+            if topic.name == topics.info:
+                camera = camera_of(message)
                 continue
-            if kind == "depth":
-                # In a bag that was made from another, the time of recording says nothing.
-                latency = None if topics.diagnostics is None else (received - stamp) * 1e-6
-                value = DepthArrival(value, camera, timings, latency)
-            for ready in assembler.add(kind, stamp, value):
-                found += 1
-                yield frame_of_parts(*ready)
-        for ready in assembler.rest():
-            found += 1
-            yield frame_of_parts(*ready)
-    if not found:
-        problems.note("the bag has no depth image that can be read")
-    if assembler.left_out:
-        remarks.note(f"{assembler.left_out} stamps have messages, but no depth")
-    if assembler.incomplete:
-        remarks.note(f"{assembler.incomplete} of {found} frames lack a message that others have")
-    run.problems += bag.problems.lines() + problems.lines()
-    run.remarks += remarks.lines()
+            if topic.name == topics.diagnostics:
+                timings = stage_times(message) or timings
+                if (problem := node_problem(message)) is not None:
+                    remarks.note(problem)
+                continue
+            kind, stamp = kinds[topic.name], stamp_of(message)
+            value = _READERS[kind](message, camera)
+        except (ValueError, KeyError, SerdeError) as error:
+            problems.add(f"{topic.name} has messages that cannot be used", str(error))
+            continue
+        if kind == "depth":
+            # In a bag that was made from another, the time of recording says nothing.
+            latency = None if topics.diagnostics is None else (received - stamp) * 1e-6
+            value = DepthArrival(value, camera, timings, latency)
+        yield from assembler.add(kind, stamp, value)
+    yield from assembler.rest()
 
 
 def _rgb_of(message: Any, _camera: Any) -> np.ndarray:

@@ -238,6 +238,16 @@ def test_a_damaged_bag_is_shown_as_far_as_it_goes(make_frame, tmp_path, storage)
     assert any("damaged" in problem for problem in run.problems)
 
 
+def test_of_a_part_of_a_bag_what_was_met_is_told(make_frame, tmp_path):
+    messages = list(recording(make_frame, 5))
+    strange = image(START, np.zeros((4, 4), np.uint8), "8UC1")
+    messages[2] = ("/depth/image_rect", messages[2][1], strange)
+    run = run_of_bag(write_bag(tmp_path / "bag", messages))
+    run.limit(2)
+    assert len(list(run.frames)) == 2
+    assert any("/depth/image_rect has messages" in problem for problem in run.problems)
+
+
 def test_a_bag_without_depth_says_what_it_has_and_what_to_do(make_frame, tmp_path, capsys):
     frame = make_frame()
     path = write_bag(tmp_path / "bag", [("/image", START, image(START, frame.rgb, "rgb8"))])
