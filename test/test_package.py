@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "training": {"pipeline", "models", "geometry", "export", "synthetic", "weights", "recordings"},
     "evaluation": {"pipeline", "models", "geometry", "export", "synthetic", "recordings"},
     "recordings": {"pipeline", "export", "geometry", "weights"},
-    "viewing": {"recordings", "pipeline", "export", "geometry"},
+    "viewing": {"recordings", "node", "pipeline", "export", "geometry"},
     "node": {
         *("pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"),
         "viewing",

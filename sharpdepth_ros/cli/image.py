@@ -6,7 +6,12 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from sharpdepth_ros.cli.options import add_model_options, announce
+from sharpdepth_ros.cli.options import (
+    add_model_options,
+    announce,
+    call_options,
+    load_pipeline,
+)
 
 SOME_FAILED = 1
 
@@ -106,7 +111,7 @@ def _image(options: argparse.Namespace) -> int:
         announce(options.model, options.metric_model)
     failures = {}
     if todo or processes.count > 1:  # all of several processes meet while loading
-        pipe = _pipeline(options, processes)
+        pipe = _load(options, processes)
 
         def read(job):
             name = job.target.relative_to(options.output)
@@ -115,7 +120,7 @@ def _image(options: argparse.Namespace) -> int:
         def write(job, picture, out):
             write_depth_files(job.target, picture.rgb, out, formats, facts[job])
 
-        infer = batches_of(pipe, **_call_options(options))
+        infer = batches_of(pipe, **call_options(options))
         with tqdm(total=len(todo), unit="image", disable=not processes.is_main) as bar:
             for done in run_jobs(
                 todo, read, infer, write, workers=options.workers, batch=options.batch
@@ -158,7 +163,7 @@ def _video(options: argparse.Namespace) -> int:
     processes = this_process()
     if processes.is_main:
         announce(options.model, options.metric_model)
-    pipe = _pipeline(options, processes)
+    pipe = _load(options, processes)
     failed = False
     for given in options.inputs:
         run = VideoRun(
@@ -175,7 +180,7 @@ def _video(options: argparse.Namespace) -> int:
             workers=options.workers,
             batch=options.batch,
         )
-        infer = batches_of(pipe, **_call_options(options))
+        infer = batches_of(pipe, **call_options(options))
         count, problems = depth_of_video(run, infer, processes, restart=options.restart)
         for line in problems.lines():
             print(f"sharpdepth: {given}: {line}", file=sys.stderr)
@@ -194,34 +199,15 @@ def _formats(options: argparse.Namespace, known: tuple[str, ...]) -> list[str]:
     return formats
 
 
-def _pipeline(options: argparse.Namespace, processes):
-    from sharpdepth_ros import SharpDepthPipeline
-
+def _load(options: argparse.Namespace, processes):
+    """The pipeline on this process's device; the main process loads first, so that weights that are
+    missing are fetched once."""
     if not processes.is_main:
-        processes.wait()  # the main one loads first: weights that are missing are fetched once
-    pipe = SharpDepthPipeline.from_pretrained(
-        options.model,
-        metric_model=options.metric_model,
-        generator=options.generator,
-        generator_options=dict(options.generator_option),
-        device=processes.device if options.device == "auto" else options.device,
-        precision=options.precision,
-        compile=options.compile,
-        preset=options.preset,
-        tiny_vae=options.tiny_vae,
-    )
+        processes.wait()
+    pipe = load_pipeline(options, processes.device)
     if processes.is_main:
         processes.wait()
     return pipe
-
-
-def _call_options(options: argparse.Namespace) -> dict:
-    return {
-        "mode": options.mode,
-        "processing_resolution": options.processing_resolution,
-        "lotus_steps": options.lotus_steps,
-        "seed": options.seed,
-    }
 
 
 def _facts_of(source: Path, options: argparse.Namespace) -> dict:
@@ -235,5 +221,5 @@ def _facts_of(source: Path, options: argparse.Namespace) -> dict:
         "generator_options": dict(options.generator_option),
         "precision": options.precision,
         "camera_given": options.intrinsics,
-        **_call_options(options),
+        **call_options(options),
     }

@@ -34,8 +34,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
 
 
-def load_pipeline(options: argparse.Namespace):
-    """The pipeline that these options describe."""
+def load_pipeline(options: argparse.Namespace, device: str = "auto"):
+    """The pipeline that these options describe.
+
+    Args:
+        options: of `add_model_options`.
+        device: what --device auto means here.
+    """
     from sharpdepth_ros import SharpDepthPipeline
 
     return SharpDepthPipeline.from_pretrained(
@@ -43,10 +48,22 @@ def load_pipeline(options: argparse.Namespace):
         metric_model=options.metric_model,
         generator=options.generator,
         generator_options=dict(options.generator_option),
-        device=options.device,
+        device=device if options.device == "auto" else options.device,
         precision=options.precision,
         compile=options.compile,
+        preset=options.preset,
+        tiny_vae=options.tiny_vae,
     )
+
+
+def call_options(options: argparse.Namespace) -> dict:
+    """What is given to the pipeline with each image, --mode included."""
+    return {
+        "mode": options.mode,
+        "processing_resolution": options.processing_resolution,
+        "lotus_steps": options.lotus_steps,
+        "seed": options.seed,
+    }
 
 
 def _generator_option(text: str) -> tuple[str, int]:

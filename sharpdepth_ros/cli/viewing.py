@@ -7,7 +7,12 @@ from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 
-from sharpdepth_ros.cli.options import add_model_options, announce, load_pipeline
+from sharpdepth_ros.cli.options import (
+    add_model_options,
+    announce,
+    call_options,
+    load_pipeline,
+)
 
 SOME_FAILED = 1
 
@@ -137,31 +142,23 @@ def _open_run(options: argparse.Namespace):
         announce(options.model, options.metric_model)
         pipe = load_pipeline(options)
 
-        def infer(rgb):
-            return pipe(
-                rgb,
-                intrinsics,
-                mode=options.mode,
-                processing_resolution=options.processing_resolution,
-                lotus_steps=options.lotus_steps,
-                seed=options.seed,
-            )
-
-        longest_edge = options.processing_resolution
-        if longest_edge is None:
-            longest_edge = pipe.processing_resolution
         settings = {
             "sharpener": options.model,
             "metric model": options.metric_model,
             "generator": options.generator or "the sharpener",
-            "mode": options.mode,
             "device": str(pipe.device),
             "precision": options.precision,
-            "processing resolution": f"{longest_edge} pixels",
-            "Lotus steps": str(options.lotus_steps),
-            "seed": str(options.seed),
+            "preset": options.preset,
             "intrinsics": options.intrinsics or "the metric model's estimate",
         }
+        calls = call_options(options)
+        if calls["processing_resolution"] is None:
+            calls["processing_resolution"] = pipe.processing_resolution
+        settings |= {name.replace("_", " "): str(value) for name, value in calls.items()}
+
+        def infer(rgb):
+            return pipe(rgb, intrinsics, **calls)
+
         return run_of_images(inputs, infer, settings, options.mode)
 
     run = open_run(options.inputs, run_images, options.namespace, options.image_topic)

@@ -20,6 +20,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
+from sharpdepth_ros.node.time_synchronizers import stamp_of
 from sharpdepth_ros.node.topics import (
     DEPTH,
     DEPTH_CAMERA_INFO,
@@ -36,7 +37,6 @@ from sharpdepth_ros.viewing.messages import (
     depth_of,
     node_problem,
     stage_times,
-    stamp_of,
 )
 
 #: Frames of large messages that may wait here.

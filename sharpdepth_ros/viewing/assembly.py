@@ -70,6 +70,8 @@ class Assembler:
     def __init__(self, kinds: Iterable[str], needed: str) -> None:
         self._kinds, self._needed = set(kinds), needed
         self._waiting: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self.found = 0
+        """Frames that were given out."""
         self.left_out = 0
         """Stamps that never got what is needed."""
         self.incomplete = 0
@@ -79,6 +81,7 @@ class Assembler:
         """Take a value in; the frames that are ready now, each with its stamp."""
         self._waiting.setdefault(stamp, {})[kind] = value
         if self._kinds <= self._waiting[stamp].keys():
+            self.found += 1
             return [(stamp, self._waiting.pop(stamp))]
         ready = []
         while len(self._waiting) > WAITING:
@@ -96,5 +99,6 @@ class Assembler:
         if self._needed not in parts:
             self.left_out += 1
             return []
+        self.found += 1
         self.incomplete += 1
         return [(stamp, parts)]

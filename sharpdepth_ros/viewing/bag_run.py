@@ -7,10 +7,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
+from sharpdepth_ros.node.time_synchronizers import stamp_of
+from sharpdepth_ros.node.topics import (
+    CAMERA_INFO,
+    DEPTH,
+    DEPTH_CAMERA_INFO,
+    DISCREPANCY,
+    IMAGE,
+    METRIC,
+    POINTS,
+)
+from sharpdepth_ros.recordings.problems import Problems
 from sharpdepth_ros.viewing.assembly import Assembler, DepthArrival, frame_of_parts
 from sharpdepth_ros.viewing.frames import Run, ViewFrame
 from sharpdepth_ros.viewing.messages import (
@@ -19,8 +31,10 @@ from sharpdepth_ros.viewing.messages import (
     depth_of,
     node_problem,
     stage_times,
-    stamp_of,
 )
+
+if TYPE_CHECKING:
+    from sharpdepth_ros.recordings.bags.reading import Bag
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
 COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
@@ -28,17 +42,15 @@ INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 CLOUD_TYPE = "sensor_msgs/msg/PointCloud2"
 DIAGNOSTICS_TYPE = "diagnostic_msgs/msg/DiagnosticArray"
 
-#: What a frame may have -> (topic of the node's contract, type)
-CONTRACT = {
-    "depth": ("depth/image_rect", IMAGE_TYPE),
-    "points": ("points", CLOUD_TYPE),
-    "discrepancy": ("depth/discrepancy", IMAGE_TYPE),
-    "metric": ("depth/metric", IMAGE_TYPE),
+#: What a frame may have -> (topic of the node, type)
+PARTS = {
+    "depth": (DEPTH, IMAGE_TYPE),
+    "points": (POINTS, CLOUD_TYPE),
+    "discrepancy": (DISCREPANCY, IMAGE_TYPE),
+    "metric": (METRIC, IMAGE_TYPE),
 }
-INFO_TOPICS = ("depth/camera_info", "camera_info")
 
-MOST_PROBLEMS = 20
-"""Problems of single messages that are told one by one; the rest is counted."""
+SUFFIXES = (".mcap", ".db3")
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Topics:
     """Topics of a bag: what of a frame is on which.
 
     Attributes:
-        parts: kind of `CONTRACT`, or "image" -> topic.
+        parts: kind of `PARTS`, or "image" -> topic.
         info: topic of the camera, None if there is none.
         diagnostics: topic, None if there is none.
     """
@@ -58,7 +70,11 @@ class Topics:
 
 def is_bag(path: Path) -> bool:
     """Whether the path is a ROS 2 bag: its folder, or a single .mcap or .db3 file."""
-    return (path / "metadata.yaml").is_file() or path.suffix in (".mcap", ".db3")
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file() or any(
+            f.suffix in SUFFIXES for f in path.iterdir()
+        )
+    return path.suffix in SUFFIXES
 
 
 def run_of_bag(path: Path, namespace: str | None = None, image: str | None = None) -> Run:
@@ -72,18 +88,17 @@ def run_of_bag(path: Path, namespace: str | None = None, image: str | None = Non
     Raises:
         ValueError: no bag, or one without depth; the message has the topics that it has.
     """
-    reader = _open(path)
+    bag = _open(path)
     try:
-        types = {c.topic: c.msgtype for c in reader.connections}
-        topics = find_topics(types, path, namespace, image)
+        topics = find_topics({t.name: t.type for t in bag.topics}, path, namespace, image)
     except ValueError:
-        reader.close()
+        bag.close()
         raise
-    problems = _Problems()
     settings = {"source": str(path)}
     settings |= {f"topic of {kind}": topic for kind, topic in topics.parts.items()}
-    frames = _frames(reader, topics, problems)
-    return Run(path.resolve().name, frames, settings, problems.told, problems.remarks)
+    run = Run(path.resolve().name, [], settings)
+    run.frames = _frames(bag, topics, run)
+    return run
 
 
 def find_topics(
@@ -101,7 +116,7 @@ def find_topics(
         ValueError: there is no depth, or there are several and no namespace was given, or no such
             image topic.
     """
-    depth_topic, depth_type = CONTRACT["depth"]
+    depth_topic, depth_type = PARTS["depth"]
     listed = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(types.items())) or "none"
     prefixes = sorted(
         topic.removesuffix(depth_topic)
@@ -125,13 +140,13 @@ def find_topics(
     prefix = prefixes[0]
     parts = {
         kind: prefix + topic
-        for kind, (topic, wanted) in CONTRACT.items()
+        for kind, (topic, wanted) in PARTS.items()
         if types.get(prefix + topic) == wanted
     }
     found = _image_topic(types, prefix, image, path, listed)
     if found is not None:
         parts["image"] = found
-    infos = [prefix + topic for topic in INFO_TOPICS]
+    infos = [prefix + topic for topic in (DEPTH_CAMERA_INFO, CAMERA_INFO)]
     if found is not None:
         infos.append(found.rpartition("/")[0].removesuffix("/image_raw") + "/camera_info")
     info = next((topic for topic in infos if types.get(topic) == INFO_TYPE), None)
@@ -147,7 +162,7 @@ def _image_topic(
         if types.get(given) not in pictures:
             raise ValueError(f"{path} has no images on {given}. It has {listed}")
         return given
-    for topic in (f"{prefix}image", f"{prefix}image/compressed"):
+    for topic in (f"{prefix}{IMAGE}", f"{prefix}{IMAGE}/compressed"):
         if types.get(topic) in pictures:
             return topic
     # Remapped, as to /camera/image_raw: unmistakable where there is one.
@@ -156,111 +171,74 @@ def _image_topic(
     return others[0] if len(others) == 1 else None
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> Bag:
     try:
-        from rosbags.highlevel import AnyReader, AnyReaderError
-        from rosbags.typesys import Stores, get_typestore
+        from sharpdepth_ros.recordings.bags.reading import Bag
     except ImportError as error:
         raise ValueError(
-            f"reading a bag needs rosbags ({error}): pip install 'sharpdepth_ros[view]'"
+            f"reading a bag needs rosbags ({error}): pip install 'sharpdepth_ros[recordings]'"
         ) from error
-    try:
-        # Bags of sqlite3 from before Iron have no definitions of their own.
-        reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-        reader.open()
-    except (AnyReaderError, OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path} cannot be read as a ROS 2 bag: {error}. If its recording was broken off, "
-            "`mcap recover` or `ros2 bag reindex` mends it"
-        ) from error
-    return reader
+    return Bag(path)
 
 
-class _Problems:
-    """Collects problems of messages, the first of them one by one, and what else is to say."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.remarks: list[str] = []
-        self._more = 0
-
-    def add(self, text: str) -> None:
-        if len(self.told) < MOST_PROBLEMS:
-            self.told.append(text)
-        else:
-            self._more += 1
-
-    def remark(self, text: str | None) -> None:
-        """Once, however often it is given; None is nothing to remark."""
-        if text is not None and text not in self.remarks:
-            self.remarks.append(text)
-
-    def finish(self, assembler: Assembler, found: int) -> None:
-        if self._more:
-            self.told.append(f"{self._more} more messages could not be read")
-        if not found:
-            self.told.append("the bag has no depth image that can be read")
-        if assembler.left_out:
-            self.remark(f"{assembler.left_out} stamps have messages, but no depth")
-        if assembler.incomplete:
-            self.remark(f"{assembler.incomplete} of {found} frames lack a message that others have")
-
-
-def _frames(reader: Any, topics: Topics, problems: _Problems) -> Iterator[ViewFrame]:
-    """Frames in the order in which they become complete."""
-    import apsw  # reads sqlite3 bags for rosbags
-    from rosbags.highlevel import AnyReaderError
-    from rosbags.rosbag2 import ReaderError
-
+def _frames(bag: Bag, topics: Topics, run: Run) -> Iterator[ViewFrame]:
+    """Frames in the order in which they become complete; what is to say goes to the run."""
+    problems, remarks = Problems(), Problems()
     assembler = Assembler(topics.parts, needed="depth")
-    kinds = {topic: kind for kind, topic in topics.parts.items()}
-    wanted = {*kinds, topics.info, topics.diagnostics}
-    camera, timings, found = None, {}, 0
     try:
-        with closing(reader):
-            connections = [c for c in reader.connections if c.topic in wanted]
-            for connection, received, data in reader.messages(connections):
-                try:
-                    message = reader.deserialize(data, connection.msgtype)
-                    if connection.topic == topics.info:
-                        camera = camera_of(message)
-                        continue
-                    if connection.topic == topics.diagnostics:
-                        timings = stage_times(message) or timings
-                        problems.remark(node_problem(message))
-                        continue
-                    kind, stamp = kinds[connection.topic], stamp_of(message)
-                    value = _READERS[kind](message, camera)
-                except (ValueError, KeyError, AnyReaderError) as error:
-                    problems.add(f"{connection.topic} at {received} ns: {error}")
-                    continue
-                if kind == "depth":
-                    # In a bag that was made from another, the time of recording says nothing.
-                    latency = None if topics.diagnostics is None else (received - stamp) * 1e-6
-                    value = DepthArrival(value, camera, timings, latency)
-                for ready in assembler.add(kind, stamp, value):
-                    found += 1
-                    yield frame_of_parts(*ready)
-    except (ReaderError, AnyReaderError, OSError, apsw.Error) as error:
-        problems.add(f"the bag ends early, after {found} frames: {error}")
-    for ready in assembler.rest():
-        found += 1
-        yield frame_of_parts(*ready)
-    problems.finish(assembler, found)
+        with closing(bag):
+            for ready in _assembled(bag, topics, assembler, problems, remarks):
+                yield frame_of_parts(*ready)
+        if not assembler.found:
+            problems.note("the bag has no depth image that can be read")
+    finally:  # also when no more frames are wanted
+        if assembler.left_out:
+            remarks.note(f"{assembler.left_out} stamps have messages, but no depth")
+        if assembler.incomplete:
+            share = f"{assembler.incomplete} of {assembler.found} frames"
+            remarks.note(f"{share} lack a message that others have")
+        run.problems += bag.problems.lines() + problems.lines()
+        run.remarks += remarks.lines()
+
+
+def _assembled(
+    bag: Bag, topics: Topics, assembler: Assembler, problems: Problems, remarks: Problems
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What the assembler makes of the bag's messages."""
+    from rosbags.serde import SerdeError
+
+    from sharpdepth_ros.recordings.bags.rosbags_messages import TYPES
+
+    kinds = {topic: kind for kind, topic in topics.parts.items()}
+    wanted = [t for t in bag.topics if t.name in {*kinds, topics.info, topics.diagnostics}]
+    camera, timings = None, {}
+    for topic, received, data in bag.messages(wanted):
+        try:
+            message = TYPES.deserialize_cdr(data, topic.type)
+            if topic.name == topics.info:
+                camera = camera_of(message)
+                continue
+            if topic.name == topics.diagnostics:
+                timings = stage_times(message) or timings
+                if (problem := node_problem(message)) is not None:
+                    remarks.note(problem)
+                continue
+            kind, stamp = kinds[topic.name], stamp_of(message)
+            value = _READERS[kind](message, camera)
+        except (ValueError, KeyError, SerdeError) as error:
+            problems.add(f"{topic.name} has messages that cannot be used", str(error))
+            continue
+        if kind == "depth":
+            # In a bag that was made from another, the time of recording says nothing.
+            latency = None if topics.diagnostics is None else (received - stamp) * 1e-6
+            value = DepthArrival(value, camera, timings, latency)
+        yield from assembler.add(kind, stamp, value)
+    yield from assembler.rest()
 
 
 def _rgb_of(message: Any, _camera: Any) -> np.ndarray:
     """An Image or CompressedImage as uint8 [H, W, 3] RGB."""
-    try:
-        from rosbags.image import ImageError, message_to_cvimage
-    except ImportError as error:
-        raise ValueError(
-            f"images in a bag need rosbags-image ({error}): pip install 'sharpdepth_ros[view]'"
-        ) from error
-    try:
-        return np.ascontiguousarray(message_to_cvimage(message, "rgb8"))
-    except ImageError as error:
-        raise ValueError(str(error)) from error
+    return compressed_to_rgb(message) if hasattr(message, "format") else image_to_rgb(message)
 
 
 _READERS: dict[str, Callable[[Any, Any], Any]] = {

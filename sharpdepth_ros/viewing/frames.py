@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -13,6 +13,13 @@ import numpy as np
 from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.viewing.clouds import Cloud, cloud_of_depth
+
+METHODS = {
+    "sharpdepth": "SharpDepth",
+    "aligned": "generator, aligned",
+    "metric": "metric model alone",
+}
+"""Mode of the pipeline -> what its depth is called."""
 
 
 @dataclass(frozen=True)
@@ -97,5 +104,13 @@ class Run:
         return self.problems + self.remarks
 
     def limit(self, count: int | None) -> None:
-        """Take only the first so many frames; None takes all."""
-        self.frames = islice(self.frames, count)
+        """Take only the first so many frames, and close their source then; None takes all."""
+        self.frames = _first(iter(self.frames), count)
+
+
+def _first(frames: Iterator[ViewFrame], count: int | None) -> Iterator[ViewFrame]:
+    try:
+        yield from islice(frames, count)
+    finally:
+        if hasattr(frames, "close"):  # a generator, which may have something left to say
+            frames.close()

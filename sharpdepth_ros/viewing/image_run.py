@@ -12,14 +12,7 @@ from sharpdepth_ros.export.depth_files import read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.recordings.images import find_images
-from sharpdepth_ros.viewing.frames import Run, ViewFrame
-
-METHODS = {
-    "sharpdepth": "SharpDepth",
-    "aligned": "generator, aligned",
-    "metric": "metric model alone",
-}
-"""Mode of the pipeline -> what its depth is called."""
+from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame
 
 
 def run_of_images(

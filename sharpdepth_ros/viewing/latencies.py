@@ -11,7 +11,7 @@ from html import escape
 import numpy as np
 
 PERCENTILES = (50, 90, 99)
-TOTAL, LATENCY = "all stages", "latency"
+TOTAL, LATENCY = "sum of stages", "latency"
 
 MOST_POINTS = 300
 """Points of a line; of more frames, the slowest of each group is drawn."""

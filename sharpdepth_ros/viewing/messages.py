@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from sharpdepth_ros.export.colormap import colorize_depth
+from sharpdepth_ros.export.depth_files import MILLIMETRES
 from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.node.camera_info import calibration_from_info
+from sharpdepth_ros.recordings.bags.depth_images import depth_of_message
 from sharpdepth_ros.viewing.clouds import Cloud, spacing_of
 
-#: encoding -> (type of a sample, metres per unit)
-_DEPTHS = {"32FC1": ("f4", 1.0), "16UC1": ("u2", 0.001)}
 #: sensor_msgs/PointField datatype -> type of a sample
 _POINT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 
@@ -20,46 +21,26 @@ _STAGE = "stage "
 _MILLISECONDS = " (ms)"
 
 
-def stamp_of(message: Any) -> int:
-    """The header's stamp, nanoseconds."""
-    stamp = message.header.stamp
-    return stamp.sec * 10**9 + stamp.nanosec
-
-
 def depth_of(message: Any) -> np.ndarray:
-    """An Image of depth, or of discrepancy, as float32 [H, W]; 16UC1 is millimetres, 0 is NaN.
+    """An Image of depth, or of discrepancy, as float32 [H, W]; of millimetres, 0 is NaN.
 
     Raises:
         ValueError: another encoding, or sizes that do not fit together.
     """
-    if message.encoding not in _DEPTHS:
-        raise ValueError(
-            f"encoding {message.encoding!r} is not a depth image's: {' or '.join(_DEPTHS)}"
-        )
-    kind, unit = _DEPTHS[message.encoding]
-    sample = np.dtype((">" if message.is_bigendian else "<") + kind)
-    height, width, step = message.height, message.width, message.step
-    data = np.frombuffer(message.data, np.uint8)
-    if not height or not width or step < width * sample.itemsize or data.size != step * height:
-        raise ValueError(
-            f"a depth image of {width}x{height} {message.encoding} pixels, step {step}, cannot "
-            f"have {data.size} bytes"
-        )
-    rows = data.reshape(height, step)[:, : width * sample.itemsize]
-    values = np.ascontiguousarray(rows).view(sample).astype(np.float32)
-    if unit == 1.0:
+    values = depth_of_message(message)
+    if values.dtype == np.float32:
         return values
-    return np.where(values > 0, values * np.float32(unit), np.float32(np.nan))
+    metres = values.astype(np.float32) / np.float32(MILLIMETRES)
+    return np.where(values > 0, metres, np.float32(np.nan))
 
 
 def camera_of(info: Any) -> CameraModel:
-    """The pinhole camera of a CameraInfo of rectified images: P where it is set, else K.
+    """The pinhole camera of a CameraInfo, of rectified images.
 
     Raises:
         ValueError: the camera is not calibrated.
     """
-    p, k = np.reshape(info.p, (3, 4)), np.reshape(info.k, (3, 3))
-    return CameraModel.from_matrix(p if p[0, 0] else k, info.width, info.height)
+    return calibration_from_info(info).rectified
 
 
 def cloud_of(message: Any, camera: CameraModel | None = None) -> Cloud | None:

@@ -64,7 +64,7 @@ def _figures(
         figures["recorded"] = f"{seconds:.1f} s"
         figures["rate"] = f"{(len(stamps) - 1) / seconds:.1f} Hz"
     lines = times.lines
-    for name in ("all stages", "latency"):
+    for name in ("sum of stages", "latency"):
         if name in lines:
             known = [float(x) for x in lines[name] if x == x]
             figures[f"{name}, median"] = f"{median(known):.0f} ms"

@@ -12,13 +12,25 @@ import numpy as np
 
 from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image, read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.viewing.frames import Run, ViewFrame
+from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame
 
 ENDING = "_depth.json"
 """Of the file that `sharpdepth image` writes for each image."""
 
 SNAPSHOT = "frame.json"
 """In each folder that the node's ~/save_snapshot writes."""
+
+
+SETTINGS = (
+    "model",
+    "metric_model",
+    "generator",
+    "mode",
+    "precision",
+    "processing_resolution",
+    "lotus_steps",
+    "seed",
+)
 
 
 def holds_results(folder: Path) -> bool:
@@ -44,7 +56,18 @@ def run_of_results(folder: Path) -> Run:
             except (ValueError, OSError, KeyError, TypeError) as error:
                 problems.append(f"{path} was left out: {error}")
 
-    return Run(folder.resolve().name, frames(), {"source": str(folder)}, problems)
+    settings = {"source": str(folder)} | _settings(summaries[0])
+    return Run(folder.resolve().name, frames(), settings, problems)
+
+
+def _settings(path: Path) -> dict[str, str]:
+    """How the depth was made, as far as its summary tells; the first one's stand for all."""
+    try:
+        facts = json.loads(path.read_text())
+    except ValueError:
+        return {}
+    known = ((name, facts.get(name)) for name in SETTINGS)
+    return {name.replace("_", " "): str(value) for name, value in known if value is not None}
 
 
 def _summaries(folder: Path) -> Iterator[Path]:
@@ -60,18 +83,27 @@ def _read_result(path: Path) -> ViewFrame:
         return path.with_name(f"{name}_{ending}")
 
     depth = _read_depth(file("depth.npy"), file("depth.png"))
-    rgb = None
-    if file("preview.png").is_file():
-        # The preview is the image with its depth to the right of it.
-        rgb = np.ascontiguousarray(read_rgb(file("preview.png"))[:, : depth.shape[1]])
+    mode = facts.get("mode", "sharpdepth")
     return ViewFrame(
         name,
         depth,
-        rgb=rgb,
+        rgb=_image(file("preview.png"), facts.get("source"), depth),
         camera=_camera(facts.get("intrinsics"), depth),
         timings=facts.get("milliseconds") or {},
-        aligned=facts.get("aligned"),
+        aligned=None if mode == "metric" else facts.get("aligned"),
+        method=METHODS.get(mode, mode),
     )
+
+
+def _image(preview: Path, source: list | None, depth: np.ndarray) -> np.ndarray | None:
+    """The image that the depth is of, from the preview or from where it was."""
+    if preview.is_file():
+        # The preview is the image with its depth to the right of it.
+        return np.ascontiguousarray(read_rgb(preview)[:, : depth.shape[1]])
+    if source and Path(source[0]).is_file():
+        rgb = read_rgb(Path(source[0]))
+        return rgb if rgb.shape[:2] == depth.shape else None
+    return None
 
 
 def _read_snapshot(path: Path) -> ViewFrame:

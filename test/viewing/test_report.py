@@ -16,7 +16,7 @@ from sharpdepth_ros.cli import main
 from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.pipeline.timing import StageTimer
-from sharpdepth_ros.recordings.images import find_images, process_images
+from sharpdepth_ros.recordings.images import write_depth_files
 from sharpdepth_ros.viewing.frames import Run
 from sharpdepth_ros.viewing.image_run import run_of_images
 from sharpdepth_ros.viewing.latencies import StageTimes, latency_svg, percentile_rows
@@ -101,7 +101,7 @@ def test_what_the_page_says(make_frame, tmp_path):
         ("frames", "11"),
         ("rate", "10.0 Hz"),
         ("recorded", "1.0 s"),
-        ("all stages, median", "42 ms"),
+        ("sum of stages, median", "42 ms"),
         ("latency, median", "45 ms"),
         ("aligned", "10 of 11"),
         ("problems", "1"),
@@ -146,7 +146,7 @@ def test_percentiles_are_of_the_frames_that_have_the_stage():
     rows = dict(percentile_rows(times))
     assert rows["metric"] == [50.0, pytest.approx(90.0, abs=1), pytest.approx(99, abs=1), 100.0]
     assert rows["sharpen"] == [10.0] * 4
-    assert rows["all stages"][3] == 110.0
+    assert rows["sum of stages"][3] == 110.0
     assert "latency" not in rows
 
 
@@ -168,9 +168,14 @@ def test_the_plot_has_a_line_per_stage_and_keeps_the_slowest_frames():
 
 def given_output(frame, discrepancy=None, intrinsics=True):
     """What the pipeline answers where the fit was degenerate."""
-    camera = frame.camera.matrix if intrinsics else None
-    timer = StageTimer(torch.device("cpu"))
-    return SharpDepthOutput(frame.depth, frame.metric_depth, discrepancy, None, camera, None, timer)
+    answers = {
+        "depth": frame.depth[None, None],
+        "metric_depth": frame.metric_depth[None, None],
+        "discrepancy": None if discrepancy is None else discrepancy[None, None],
+        "affine_depth": None,
+        "intrinsics": frame.camera.matrix[None] if intrinsics else None,
+    } | dict.fromkeys(("scale", "shift", "sound"))
+    return SharpDepthOutput(answers, 0, StageTimer(torch.device("cpu")))
 
 
 def test_what_surprises_is_told_apart_from_what_failed(frame, tmp_path):
@@ -193,25 +198,29 @@ def test_what_surprises_is_told_apart_from_what_failed(frame, tmp_path):
 
 def test_what_sharpdepth_image_wrote_is_a_run(frame, tmp_path):
     cv2.imwrite(str(tmp_path / "photo.png"), frame.rgb[..., ::-1])
-    jobs = find_images([tmp_path / "photo.png"], tmp_path / "out")
-    assert process_images(jobs, lambda _: given_output(frame)) == {}
-    (read,) = run_of_results(tmp_path / "out").frames
+    facts = {"source": [str(tmp_path / "photo.png"), 0, 0], "mode": "aligned", "model": "lotus"}
+    formats = ("png", "npy", "preview", "ply")
+    write_depth_files(tmp_path / "out/photo", frame.rgb, given_output(frame), formats, facts)
+    run = run_of_results(tmp_path / "out")
+    assert (run.settings["model"], run.settings["mode"]) == ("lotus", "aligned")
+    (read,) = run.frames
+    assert read.method == "generator, aligned"
     assert read.name == "photo"
     np.testing.assert_array_equal(read.depth, frame.depth)
     np.testing.assert_array_equal(read.rgb, frame.rgb)
     np.testing.assert_allclose(read.camera.matrix, frame.camera.matrix)
     (tmp_path / "out/photo_depth.npy").unlink()
+    (tmp_path / "out/photo_preview.png").unlink()  # the image is then read where it was
     (read,) = run_of_results(tmp_path / "out").frames
     np.testing.assert_allclose(read.depth, frame.depth, atol=0.0006)
+    np.testing.assert_array_equal(read.rgb, frame.rgb)
     report = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "out"), "--output", str(report)]) == 0
     assert len(Page(report).images) == 2 + 3  # image, depth and its cloud
 
 
 def test_results_that_are_not_whole_are_told_and_the_others_shown(frame, tmp_path, capsys):
-    cv2.imwrite(str(tmp_path / "photo.png"), frame.rgb)
-    jobs = find_images([tmp_path / "photo.png"], tmp_path / "out")
-    process_images(jobs, lambda _: given_output(frame))
+    write_depth_files(tmp_path / "out/photo", frame.rgb, given_output(frame), ["npy", "preview"])
     (tmp_path / "out/broken_depth.json").write_text("{")
     (tmp_path / "out/lone_depth.json").write_text("{}")
     report = tmp_path / "report.html"
@@ -230,7 +239,7 @@ def test_images_are_reported_through_the_pipeline(frame, tmp_path):
     assert main(["report", str(tmp_path / "in"), "--output", str(report), *arguments]) == 0
     page = Page(report)
     assert "metric model alone" in page.text
-    assert "processing resolution\n64 pixels" in page.text
+    assert "processing resolution\n64" in page.text
     assert len(page.images) == 2 + 3  # image, depth and its cloud: one method
 
 

@@ -2,6 +2,7 @@
 """Rerun: what is in a saved recording, by Rerun's own reader; the served page; and back again."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -157,6 +158,23 @@ def test_the_viewer_is_served_to_browsers(frame):
     with socket.create_connection(("127.0.0.1", data)):
         pass
     log.close()
+
+
+def test_the_server_ends_in_order_with_an_interrupt(recording):
+    page, data = free_ports(2)
+    ports = ["--port", str(page), "--data-port", str(data)]
+    command = [sys.executable, "-m", "sharpdepth_ros.cli", "view", str(recording), "--serve"]
+    process = subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True)
+    try:
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert f"open http://localhost:{page}/" in lines[0]
+        assert "2 frames served at" in lines[1]
+        assert "Ctrl-C" in lines[2]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_port_that_is_taken_is_named():
