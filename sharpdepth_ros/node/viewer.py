@@ -56,7 +56,9 @@ SETTINGS = (
 #: Seconds without a depth image after which the user is told what is on the graph.
 SILENCE = 5.0
 #: Seconds to wait, after the last frame, for the node to tell its parameters.
-PATIENCE = 5.0
+PATIENCE = 20.0
+#: Seconds after which they are asked for again.
+ASK_AGAIN = 2.0
 
 
 class FrameFollower(Node):
@@ -87,6 +89,7 @@ class FrameFollower(Node):
         self._problems: list[str] = []
         self._node_parameters: Client | None = None
         self._settings: Future | None = None
+        self._asked = -ASK_AGAIN
         self.frames = 0
         kinds = {DEPTH: "depth", DISCREPANCY: "discrepancy", METRIC: "metric"}
         self._assembler = Assembler(["image", *kinds.values(), *["points"] * points], "depth")
@@ -102,7 +105,10 @@ class FrameFollower(Node):
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def ask_settings(self) -> bool:
-        """Ask the node that publishes depth for its parameters, once; whether it has told them."""
+        """Ask the node that publishes depth for its parameters; whether it has told them.
+
+        An answer is lost if the node has not discovered this client yet: it is asked again.
+        """
         if self._node_parameters is None:
             publishers = self.get_publishers_info_by_topic(self.resolve_topic_name(DEPTH))
             if not publishers:
@@ -110,10 +116,15 @@ class FrameFollower(Node):
             namespace, name = publishers[0].node_namespace, publishers[0].node_name
             service = f"{namespace.rstrip('/')}/{name}/get_parameters"
             self._node_parameters = self.create_client(GetParameters, service)
-        if self._settings is None and self._node_parameters.service_is_ready():
+        if self._settings is not None and self._settings.done():
+            return True
+        now = time.monotonic()
+        if now - self._asked > ASK_AGAIN and self._node_parameters.service_is_ready():
+            if self._settings is not None:
+                self._node_parameters.remove_pending_request(self._settings)
             request = GetParameters.Request(names=list(SETTINGS))
-            self._settings = self._node_parameters.call_async(request)
-        return self._settings is not None and self._settings.done()
+            self._settings, self._asked = self._node_parameters.call_async(request), now
+        return False
 
     def settings(self) -> dict[str, str]:
         """The node's parameters of `SETTINGS`, as they were at first; empty if it told none."""
