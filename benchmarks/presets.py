@@ -55,7 +55,7 @@ def main() -> None:
     runs["f_D alone"] = _pipeline(options, metric, Preset(), mode="metric")
 
     numbers = sorted(int(p.stem) for p in (options.frames / "frames").glob("*.json"))
-    numbers = numbers[: options.count]
+    numbers = numbers[:: options.step][: options.count]
     rows: dict[str, list[list[float]]] = {name: [] for name in runs}
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for number in [numbers[0], *numbers]:  # the first is the warm-up
@@ -95,6 +95,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--metric-model", required=True, help="likewise")
     parser.add_argument("--tiny-vae", required=True, help="likewise")
     parser.add_argument("--count", type=int, default=100, help="frames to measure")
+    parser.add_argument("--step", type=int, default=1, help="every n-th frame; 1 for a video")
     parser.add_argument("--resolution", type=int, default=192, help="longest edge, pixels")
     parser.add_argument("--max-depth", type=float, default=15.0, help="metres")
     parser.add_argument("--device", default="auto")

@@ -6,9 +6,15 @@ import numpy as np
 from sharpdepth_ros import SharpDepthPipeline
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.node.frame_work import build_pipeline
-from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
 from sharpdepth_ros.node.processing import FrameProcessor
 from sharpdepth_ros.pipeline.engine import EngineOptions
+from sharpdepth_ros.pipeline.presets import PRESETS
+
+
+def test_the_presets_to_choose_from_are_the_pipelines():
+    assert SPECS["preset"].choices == tuple(PRESETS)
+    assert DEFAULTS["preset"] == "accurate"
 
 
 def test_what_needs_a_reload_is_what_the_pipeline_is_built_with(monkeypatch):
