@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +63,7 @@ _IRRELEVANT = ("autostart", "device", "compile", "max_rate", "snapshot_folder", 
 
 
 class CannotGoOn(RuntimeError):
-    """One frame after the other failed: the fault is not theirs. The last one's is chained."""
+    """The device or the disk fails, and no later frame can do better. The cause is chained."""
 
 
 class Interrupted(Exception):
@@ -175,7 +177,8 @@ def add_depth(
     Raises:
         ValueError: the output cannot be written, or would not be unambiguous.
         Interrupted: `stop` said so.
-        CannotGoOn: several frames in a row failed. What was finished before is kept.
+        CannotGoOn: several frames in a row failed, or the disk is full. What was finished before
+            is kept.
     """
     _check_free(bag, run)
     remarks = Problems()
@@ -341,10 +344,13 @@ class _PieceWriter:
     def __enter__(self) -> _PieceWriter:
         return self
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=kind is not None)
-        if self._writer is not None:
-            self._writer.abort()
+    def __exit__(self, *_: object) -> None:
+        for future in self._waiting:
+            future.cancel()
+        # On the thread, to which an SQLite connection belongs. A full disk has been told already.
+        with contextlib.suppress(OSError, sqlite3.Error):
+            self._thread.submit(self._abort).result()
+        self._thread.shutdown()
 
     def copy(self, message: Recorded) -> None:
         """A message of the input, as it is."""
@@ -369,14 +375,20 @@ class _PieceWriter:
         if not self._is_empty:
             self._put(self._close, asdict(progress))
         while self._waiting:
-            self._waiting.popleft().result()
+            self._wait_for_one()
         self._size, self._begun, self._is_empty = 0, time.monotonic(), True
 
     def _put(self, work: Callable[..., None], *arguments: object) -> None:
         self._is_empty = False
         while len(self._waiting) >= _WAITING or (self._waiting and self._waiting[0].done()):
-            self._waiting.popleft().result()
+            self._wait_for_one()
         self._waiting.append(self._thread.submit(work, *arguments))
+
+    def _wait_for_one(self) -> None:
+        try:
+            self._waiting.popleft().result()
+        except (OSError, sqlite3.Error) as error:
+            raise CannotGoOn(f"the new bag cannot be written: {error}") from error
 
     def _open(self) -> Writer:
         if self._writer is None:
@@ -408,7 +420,12 @@ class _PieceWriter:
             data = messages.TYPES.serialize_cdr(message, connection.msgtype)
             writer.write(connection, stamp, data)
 
-    def _close(self, progress: dict[str, Any]) -> None:
+    def _abort(self) -> None:
         writer, self._writer = self._writer, None
-        writer.close()
-        self._folder.finish_piece(writer.path, progress)
+        if writer is not None:
+            writer.abort()
+
+    def _close(self, progress: dict[str, Any]) -> None:
+        self._writer.close()
+        self._folder.finish_piece(self._writer.path, progress)
+        self._writer = None

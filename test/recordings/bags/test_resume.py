@@ -2,6 +2,7 @@
 """A run that is killed leaves no bag behind, and the same command finishes it."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -31,12 +32,13 @@ def long_recording(tmp_path):
     return bag.write(tmp_path / "in", "mcap")
 
 
-def _command(*arguments: str) -> subprocess.Popen:
+def _command(*arguments: str, **options) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, str(STAND_IN), "bag", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        **options,
     )
 
 
@@ -91,6 +93,25 @@ def test_a_run_that_is_asked_to_end_keeps_everything_it_did(long_recording, tmp_
     assert b"the same command goes on from here" in said
     assert (tmp_path / "out.part" / "pieces" / "0000").exists()
     assert not out.exists()
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_a_full_disk_ends_the_run_in_one_line_and_keeps_what_was_finished(
+    long_recording, tmp_path, storage
+):
+    def fill_the_disk():  # no file may be larger than this; a piece of one frame is not
+        resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))
+
+    out = tmp_path / "out"
+    arguments = [str(long_recording), str(out), "--storage", storage]
+    process = _command(*arguments, "--checkpoint", "99", preexec_fn=fill_the_disk)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, said.decode()
+    assert b"the new bag cannot be written" in said
+    assert b"Traceback" not in said
+    assert not out.exists()
+    assert _command(*arguments).wait(120) == 0
+    assert len([m for m in read(out) if m[0] == "/points"]) == FRAMES
 
 
 def test_large_pieces_stay_the_files_of_one_bag(long_recording, tmp_path, monkeypatch, stand_in):
