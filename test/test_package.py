@@ -32,15 +32,16 @@ MAY_IMPORT = {
     "doctor": {"weights", "models", "node"},
     "cli": {
         *("recordings", "node", "weights", "doctor", "synthetic", "training", "evaluation"),
-        "viewing",
+        *("viewing", "export", "pipeline"),
     },
     "training": {"pipeline", "models", "geometry", "export", "synthetic", "weights", "recordings"},
     "evaluation": {"pipeline", "models", "geometry", "export", "synthetic", "recordings"},
-    "recordings": {"pipeline", "export", "geometry", "weights"},
+    # Of node, what imports no ROS: a bag gets the messages that the node would have published.
+    "recordings": {"node", "pipeline", "export", "geometry", "weights"},
     "viewing": {"recordings", "node", "pipeline", "export", "geometry"},
     "node": {
         *("pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"),
-        "viewing",
+        *("viewing", "evaluation"),
     },
 }
 """Room -> rooms that it may import. Dependencies point one way: node, cli -> pipeline -> models."""
