@@ -94,7 +94,7 @@ def run_demo(
     deadline = time.monotonic() + timeout
     with ExitStack() as stack:
         camera = stack.enter_context(_process("demo_camera", rate=float(rate), **source))
-        node = stack.enter_context(_process("main", processing_resolution=max(size)))
+        node = stack.enter_context(_process("main"))
         try:
             seen = _watch(frames, deadline, [camera, node], known=images is None)
         except ChildEnded as error:
