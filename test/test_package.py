@@ -46,6 +46,10 @@ MAY_IMPORT = {
 }
 """Room -> rooms that it may import. Dependencies point one way: node, cli -> pipeline -> models."""
 
+# A bag gets the node's own depth, by modules of the node that import no ROS (see the test below).
+MAY_IMPORT["recordings"].add("node")
+MAY_IMPORT["cli"] |= {"export", "pipeline"}
+
 
 def imports_of(path):
     """Absolute names that a module imports, wherever in it."""
@@ -87,6 +91,28 @@ def test_dependencies_between_rooms_point_one_way():
             if inside and parts[1] not in {room, *MAY_IMPORT[room]}:
                 strays.add((str(path.relative_to(ROOT)), name))
     assert not strays
+
+
+def test_what_recordings_take_from_the_node_imports_neither_ros_nor_recordings():
+    takers = [path for path in MODULES if room_of(path) == "recordings"]
+    takers.append(PACKAGE / "cli" / "recordings.py")
+    todo = {name for path in takers for name in imports_of(path)}
+    seen = set()
+    while todo:
+        name = todo.pop()
+        if not name.startswith("sharpdepth_ros.node.") or name in seen:
+            continue
+        seen.add(name)
+        path = ROOT / f"{name.replace('.', '/')}.py"
+        # At the top level only: what is imported for type checkers or on demand is not needed.
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {a.name for a in node.names} if isinstance(node, ast.Import) else set()
+                names |= {node.module} if isinstance(node, ast.ImportFrom) else set()
+                assert not {n.split(".")[0] for n in names} & set(ROS), path
+                assert not any(n.startswith("sharpdepth_ros.recordings") for n in names), path
+                todo |= names
+    assert "sharpdepth_ros.node.processing" in seen
 
 
 def test_nothing_needs_torchvision_timm_or_xformers():

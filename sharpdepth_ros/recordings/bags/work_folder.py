@@ -138,7 +138,8 @@ class WorkFolder:
         shutil.rmtree(self._folder)
 
     def _finished(self) -> list[Path]:
-        return sorted(self._pieces.iterdir()) if self._pieces.is_dir() else []
+        pieces = self._pieces.iterdir() if self._pieces.is_dir() else []
+        return sorted(pieces, key=lambda piece: int(piece.name))
 
     def _clear(self) -> None:
         for path in self._folder.iterdir():
