@@ -36,7 +36,7 @@ MAY_IMPORT = {
     },
     "training": {"pipeline", "models", "geometry", "export", "synthetic", "weights", "recordings"},
     "evaluation": {"pipeline", "models", "geometry", "export", "synthetic", "recordings"},
-    # Of node, what imports no ROS: a bag gets the messages that the node would have published.
+    # Of node, what imports no ROS (see the test below): a bag gets the node's own messages.
     "recordings": {"node", "pipeline", "export", "geometry", "weights"},
     "viewing": {"recordings", "node", "pipeline", "export", "geometry"},
     "node": {
@@ -45,10 +45,6 @@ MAY_IMPORT = {
     },
 }
 """Room -> rooms that it may import. Dependencies point one way: node, cli -> pipeline -> models."""
-
-# A bag gets the node's own depth, by modules of the node that import no ROS (see the test below).
-MAY_IMPORT["recordings"].add("node")
-MAY_IMPORT["cli"] |= {"export", "pipeline"}
 
 
 def imports_of(path):
