@@ -5,7 +5,7 @@
 
 Writes docs/images/maps.png (image, metric model alone, SharpDepth, exact depth) and
 docs/images/turntable.webp (both clouds turning, same view). `--list` draws a contact sheet of
-held-out frames to choose from instead. With random demo weights the pictures mean nothing.
+held-out frames to choose from instead.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--metric-model", default="demo", help="a name or a folder")
     parser.add_argument("--kind", default="room", help="of the scenes")
     parser.add_argument("--frames", default="67,95", help="numbers; the first one turns")
-    parser.add_argument("--width", type=int, default=192, help="of the frames, pixels")
+    parser.add_argument("--width", type=int, default=160, help="of the frames, pixels")
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--list", action="store_true", help="draw held-out frames to choose from")
     options = parser.parse_args()

@@ -19,7 +19,14 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (pip install .[ros])")
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
+from sensor_msgs.msg import (
+    CameraInfo,
+    CompressedImage,
+    Image,
+    PointCloud2,
+    PointField,
+    RegionOfInterest,
+)
 
 from sharpdepth_ros.node.images import ENCODINGS
 from sharpdepth_ros.node.parameters import Parameters
@@ -129,7 +136,9 @@ def use(message, info, **parameters):
         return refusal
     assert result.rgb.shape == (*result.depth.shape, 3)
     assert (result.camera.height, result.camera.width) == result.depth.shape
-    cloud = PointCloudWriter()(result.depth, result.camera, result.header, result.rgb)
+    cloud = PointCloudWriter(PointCloud2, PointField)(
+        result.depth, result.camera, result.header, result.rgb
+    )
     assert len(cloud.data) == result.depth.size * 16
     return result
 

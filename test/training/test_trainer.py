@@ -261,7 +261,7 @@ def test_a_size_that_the_vae_cannot_divide_is_refused(stack, tmp_path):
 
 
 def test_an_unknown_stage_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="metric, vae, lotus, sharpen"):
+    with pytest.raises(ValueError, match="metric, vae, tiny-vae, lotus, sharpen"):
         train("unet", None, [])
 
 
