@@ -3,6 +3,7 @@
 
 import sharpdepth_ros  # isort: skip - sets how torch's threads wait, before torch is loaded
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ import pytest
 import torch
 
 DATA = Path(__file__).parent / "data"
+
+# A shell starts programs in the background with SIGINT ignored, and their children inherit that:
+# those that the tests interrupt would never hear of it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

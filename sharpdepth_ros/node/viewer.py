@@ -111,9 +111,11 @@ class FrameFollower(Node):
         """
         if self._node_parameters is None:
             publishers = self.get_publishers_info_by_topic(self.resolve_topic_name(DEPTH))
-            if not publishers:
+            # A publisher may be discovered before the node that it belongs to.
+            named = [p for p in publishers if "UNKNOWN" not in p.node_namespace + p.node_name]
+            if not named:
                 return False
-            namespace, name = publishers[0].node_namespace, publishers[0].node_name
+            namespace, name = named[0].node_namespace, named[0].node_name
             service = f"{namespace.rstrip('/')}/{name}/get_parameters"
             self._node_parameters = self.create_client(GetParameters, service)
         if self._settings is not None and self._settings.done():

@@ -60,7 +60,7 @@ def test_a_live_run_is_recorded_as_it_was_published(start_node, start_view, peer
     assert f"3 frames written to {path}" in out
     run = run_of_rerun_file(path)
     assert run.settings["mode"] == "sharpdepth"
-    assert run.settings["processing resolution"] == "768"
+    assert run.settings["processing resolution"] == "-1"
     frames = list(run.frames)
     assert len(frames) == 3
     for frame in frames:
