@@ -248,8 +248,8 @@ def _wait_for_browser(options: argparse.Namespace) -> None:
     if options.serve:
         import threading
 
-        print("Ctrl-C ends the server", flush=True)
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):  # who reads the line may be quicker than the next one
+            print("Ctrl-C ends the server", flush=True)
             threading.Event().wait()
 
 
