@@ -207,10 +207,16 @@ class Peer:
     def call(self, kind: type, service: str, request: object, timeout: float = TIMEOUT) -> object:
         client = self.node.create_client(kind, service)
         assert client.wait_for_service(timeout), f"no service {service}"
-        future = client.call_async(request)
         done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
-        assert done.wait(timeout), f"{service} did not answer"
+        # Over the DDS an answer is lost if the service has not discovered this client yet. What
+        # only reads is asked again.
+        tries = 6 if kind.__name__.startswith(("Get", "Describe")) else 1
+        for _ in range(tries):
+            future = client.call_async(request)
+            future.add_done_callback(lambda _: done.set())
+            if done.wait(timeout / tries):
+                break
+        assert future.done(), f"{service} did not answer"
         self.node.destroy_client(client)
         return future.result()
 
