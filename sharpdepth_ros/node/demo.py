@@ -25,11 +25,12 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image, PointCloud2
 
 from sharpdepth_ros.evaluation.metrics import abs_relative_difference, delta1_acc
-from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES, colorize_depth
+from sharpdepth_ros.export.colormap import colorize_depth, near_far
 from sharpdepth_ros.export.depth_files import write_depth_png, write_rgb
 from sharpdepth_ros.node import topics as names
 from sharpdepth_ros.node.cloud_reading import read_points
 from sharpdepth_ros.node.images import image_to_rgb
+from sharpdepth_ros.node.time_synchronizers import stamp_of
 from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
 
 KEPT_MESSAGES = 64
@@ -134,7 +135,7 @@ class _Viewer(Node):
             self.create_subscription(kind, name, partial(self._on_message, name), qos)
 
     def _on_message(self, topic: str, message: Image | PointCloud2) -> None:
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        stamp = stamp_of(message)
         latency = (self.get_clock().now().nanoseconds - stamp) * 1e-6
         kept = self._seen[topic]
         kept[stamp] = message, latency
@@ -268,7 +269,8 @@ def _write_picture(frame: DemoFrame, output: Path) -> None:
     maps = {"metric model alone": frame.metric_depth, "SharpDepth": frame.depth}
     if frame.ground_truth is not None:
         maps["exact"] = frame.ground_truth
-    near, far = np.nanquantile(list(maps.values())[-1], NEAR_FAR_QUANTILES)
+    shown = list(maps.values())[-1]
+    near, far = near_far(shown[np.isfinite(shown)])
     panels = [frame.rgb, *(colorize_depth(depth, near, far) for depth in maps.values())]
     write_rgb(picture, np.concatenate(panels, axis=1))
     write_depth_png(output / "depth.png", frame.depth)

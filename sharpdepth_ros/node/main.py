@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -43,10 +42,6 @@ def run(
     end.call(None)
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     status = _live(make_node, end)
-    # The middleware's own ending has been seen to hang, once in many: nothing is lost by then.
-    last_word = threading.Timer(_DEADLINE, os._exit, (status,))
-    last_word.daemon = True
-    last_word.start()
     # Not rclpy.try_shutdown: that puts back handlers which were never replaced, and for a moment
     # the default ones with them.
     context = rclpy.get_default_context()
