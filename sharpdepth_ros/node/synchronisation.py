@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 #: Images, and camera infos, that wait for their other half.
 _QUEUE = 8
-#: Nanoseconds by which stamps must go back for the time to have jumped.
+#: Nanoseconds from one message to the next that are a jump of the time.
 _JUMP = 1_000_000_000
-#: Earlier than any stamp.
-_NO_TIME = -(2**63)
 
 
 class Synchroniser(Protocol):
@@ -74,7 +72,7 @@ class _StampedPairs:
 
     Their queues give up what has the earliest stamp. When the time jumps back, or one message has
     come from the future, what waits there is later than all that will come, and nothing would be
-    paired any more: that is thrown away then.
+    paired any more. So at each jump the queues begin anew with what is not later than the new time.
     """
 
     def __init__(
@@ -86,14 +84,37 @@ class _StampedPairs:
     ) -> None:
         self._slop, self._on_frame, self._on_unpaired = slop, on_frame, on_unpaired
         self._filters = filters
-        # What waits in the queues, by stamp, oldest first: images with the time of their receipt.
+        # What waits, by stamp, in the order of arrival: images with the time of their receipt.
         self._images: dict[int, tuple[Image | CompressedImage, float]] = {}
         self._infos: dict[int, CameraInfo] = {}
-        self._newest_image = self._newest_info = _NO_TIME
-        self._begin()
+        self._begin_at(0)
 
-    def _begin(self) -> None:
-        """Starts with empty queues."""
+    def add_image(self, image: Image | CompressedImage) -> None:
+        stamp = stamp_of(image)
+        self._follow(stamp)
+        self._images[stamp] = image, time.monotonic()
+        while len(self._images) > _QUEUE:
+            del self._images[next(iter(self._images))]
+            self._on_unpaired()
+        self._image_filter.signalMessage(image)
+
+    def add_info(self, info: CameraInfo) -> None:
+        stamp = stamp_of(info)
+        self._follow(stamp)
+        self._infos[stamp] = info
+        while len(self._infos) > _QUEUE:
+            del self._infos[next(iter(self._infos))]
+        self._info_filter.signalMessage(info)
+
+    def _follow(self, stamp: int) -> None:
+        if abs(stamp - self._now) > _JUMP:
+            self._begin_at(stamp)
+        else:
+            self._now = max(stamp, self._now)
+
+    def _begin_at(self, now: int) -> None:
+        """Fills new queues with what waits and is not later than this time."""
+        self._now = now
         filters = self._filters
         self._image_filter, self._info_filter = filters.SimpleFilter(), filters.SimpleFilter()
         streams = [self._image_filter, self._info_filter]
@@ -103,45 +124,13 @@ class _StampedPairs:
             else filters.ApproximateTimeSynchronizer(streams, _QUEUE, self._slop)
         )
         pairs.registerCallback(self._paired)
-
-    def add_image(self, image: Image | CompressedImage) -> None:
-        stamp = stamp_of(image)
-        if stamp < self._newest_image - _JUMP:
-            self._go_back_to(stamp)
-        self._newest_image = max(stamp, self._newest_image)
-        self._images[stamp] = image, time.monotonic()
-        while len(self._images) > _QUEUE:
-            self._give_up_image(next(iter(self._images)))
-        self._image_filter.signalMessage(image)
-
-    def add_info(self, info: CameraInfo) -> None:
-        stamp = stamp_of(info)
-        if stamp < self._newest_info - _JUMP:
-            self._go_back_to(stamp)
-        self._newest_info = max(stamp, self._newest_info)
-        self._infos[stamp] = info
-        while len(self._infos) > _QUEUE:
-            del self._infos[next(iter(self._infos))]
-        self._info_filter.signalMessage(info)
-
-    def _go_back_to(self, stamp: int) -> None:
-        """Throws away what is later than this time; the rest waits on."""
-        horizon = stamp + _JUMP
-        for late in [s for s in self._images if s > horizon]:
-            self._give_up_image(late)
-        self._infos = {s: info for s, info in self._infos.items() if s <= horizon}
-        self._newest_image = max(self._images, default=_NO_TIME)
-        self._newest_info = max(self._infos, default=_NO_TIME)
-        self._begin()
         # Copies: what pairs now leaves them.
-        for image, _ in list(self._images.values()):
-            self._image_filter.signalMessage(image)
-        for info in list(self._infos.values()):
-            self._info_filter.signalMessage(info)
-
-    def _give_up_image(self, stamp: int) -> None:
-        del self._images[stamp]
-        self._on_unpaired()
+        for stamp, (image, _) in list(self._images.items()):
+            if stamp <= now + _JUMP:
+                self._image_filter.signalMessage(image)
+        for stamp, info in list(self._infos.items()):
+            if stamp <= now + _JUMP:
+                self._info_filter.signalMessage(info)
 
     def _paired(self, image: Image | CompressedImage, info: CameraInfo) -> None:
         self._infos.pop(stamp_of(info), None)
