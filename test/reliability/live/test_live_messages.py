@@ -70,7 +70,7 @@ def test_each_valid_frame_between_faulty_ones_is_used_and_nothing_grows(
     values = _last_values(statuses)
     dropped = {k.removeprefix("dropped, "): int(v) for k, v in values.items() if "dropped" in k}
     grown = growth(sampler.series("count"), sampler.series("private"))
-    threads, files = sampler.settled("threads"), sampler.settled("files")
+    threads, files = (sampler.settled(name, warm_up=0.5) for name in ("threads", "files"))
     record(
         f"Faulty messages through the DDS, {transport} images",
         f"{sent} frames with {len(faults)} kinds of faults, {valid} valid ones between them",
@@ -84,7 +84,8 @@ def test_each_valid_frame_between_faulty_ones_is_used_and_nothing_grows(
     assert dropped.keys() >= {"bad_image", "bad_camera_info", "bad_stamp", "size_mismatch"}
     assert dropped.keys() <= {"superseded", "no_camera_info", *_REFUSALS}
     assert (len(threads), len(files)) == (1, 1)
-    assert grown.low <= 0 or grown.rate * messages < 2**20
+    if messages >= 1000:  # fewer are over before the allocator has what it needs
+        assert grown.low <= 0
     assert node.process.poll() is None
     assert "Traceback" not in node.log
 
