@@ -2,8 +2,8 @@
 """The node with a model that tests control: what it does is written in the parameter `model`.
 
 `model` is a list of words: sleep=SECONDS; fail=N (every N-th frame raises), oom=N, nan=N, lost=N,
-stuck=N; loadfail; loadsleep=SECONDS; ballast=MEBIBYTES; leak=KIBIBYTES (each frame). Depth is a
-ramp from 1 to 3 m, so a result is known.
+inf=N, stuck=N; loadfail; loadsleep=SECONDS, unloadsleep=SECONDS; ballast=MEBIBYTES; leak=KIBIBYTES
+(each frame). Depth is a ramp from 1 to 3 m, so a result is known.
 """
 
 import time
@@ -58,8 +58,13 @@ class StandIn:
         depth = torch.linspace(1, 3, width).repeat(height, 1)
         if self._now("nan"):
             depth.fill_(torch.nan)
+        if self._now("inf"):
+            depth.fill_(torch.inf)
         discrepancy = torch.linspace(0, 1, height)[:, None].repeat(1, width)
         return Output(depth, depth + 1, None if mode == "metric" else discrepancy, mode != "metric")
+
+    def __del__(self) -> None:
+        time.sleep(self.behaviour.get("unloadsleep", 0))
 
     def _now(self, word: str) -> bool:
         every = self.behaviour.get(word)
