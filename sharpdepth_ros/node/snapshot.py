@@ -31,11 +31,17 @@ def write_snapshot(result: FrameResult, parent: Path) -> Path:
         cloud.ply; discrepancy.png and metric.npy if the frame has them; frame.json.
 
     Raises:
-        OSError: the disk is full or the like; nothing of the snapshot is left then.
+        OSError: the disk is full or the like, or the folder is a link to another place; nothing of
+            the snapshot is left then.
     """
     stamp = result.header.stamp
     name = f"{stamp.sec}.{stamp.nanosec:09d}"
     folder, draft = parent / name, parent / f".{name}.partial"
+    if folder.is_symlink():
+        raise OSError(
+            f"{folder} is a link to {folder.resolve()}: remove it, or set snapshot_folder to "
+            "another folder"
+        )
     shutil.rmtree(draft, ignore_errors=True)
     try:
         draft.mkdir(parents=True)

@@ -25,7 +25,15 @@ W, H = 64, 48
 PIXELS = picture(W, H)
 
 STRINGS = ("", " ", "rgb8 ", "RGB8", "8UC3", "32FC1", "bayer_rggb8", "nv12", "mono16", "jpeg; png")
-STRINGS += ("compressedDepth png", "..", "/dev/zero", "%s%n{}", "\n\r\t\x1b[2J", "ä漢😀", "x" * 70_000)
+STRINGS += (
+    "compressedDepth png",
+    "..",
+    "/dev/zero",
+    "%s%n{}",
+    "\n\r\t\x1b[2J",
+    "ä漢😀",
+    "x" * 70_000,
+)
 REALS = (float("nan"), float("inf"), float("-inf"), 0.0, -0.0, -1.0, 1e-310, 1e308, -1e308, 5e9)
 SIZES = (0, 1, 2, 3, W - 1, W + 1, 2 * W, 65_536, 2**31 - 1, 2**31, 2**32 - 1)
 SECONDS = (-(2**31), -3600, -1, 0, 1, 2**31 - 1)

@@ -35,7 +35,10 @@ def test_what_configuring_takes_cleaning_up_gives_back(cycles, weights, start_no
         sampler.samples.pop()
         assert peer.transition("cleanup")
         sampler.look(cycle)
-    threads, files = set(sampler.series("threads")[WARM_UP:]), set(sampler.series("files")[WARM_UP:])
+    threads, files = (
+        set(sampler.series("threads")[WARM_UP:]),
+        set(sampler.series("files")[WARM_UP:]),
+    )
     private = [value / 2**20 for value in sampler.series("private")[WARM_UP:]]
     happened = (
         f"private memory {loaded[-1].private / 2**20:.0f} MiB configured, {private[0]:.0f} MiB after "

@@ -22,7 +22,9 @@ def test_a_snapshot_that_does_not_fit_says_why_and_leaves_nothing(
 ):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run([*OWN_DISK, 'mount -t tmpfs none "$0"', disk], capture_output=True).returncode:
+    if subprocess.run(
+        [*OWN_DISK, 'mount -t tmpfs none "$0"', disk], capture_output=True
+    ).returncode:
         pytest.skip("this kernel lets a user mount no file system of its own")
     depths = peer.listen("depth/image_rect", Image)
     # Python first, because start_process starts Python: it becomes the shell of the namespace.
@@ -45,7 +47,9 @@ def test_a_snapshot_that_does_not_fit_says_why_and_leaves_nothing(
     answer = peer.call(Trigger, "sharpdepth/save_snapshot", Trigger.Request())
     assert answer.success, answer.message
     assert os.listdir(seen_by_node) == ["0.000000002"]
-    assert {"depth.npy", "cloud.ply", "frame.json"} <= set(os.listdir(f"{seen_by_node}/0.000000002"))
+    assert {"depth.npy", "cloud.ply", "frame.json"} <= set(
+        os.listdir(f"{seen_by_node}/0.000000002")
+    )
     assert "Traceback" not in node.log
     record(
         "Snapshot to a full disk (tmpfs)",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faulty messages through the DDS to the node in its process; each valid frame between them is used.
 
-    SHARPDEPTH_LIVE_MESSAGES=10000 python -m pytest -m long test/reliability/live/test_live_messages.py
+SHARPDEPTH_LIVE_MESSAGES=10000 python -m pytest -m long test/reliability/live/test_live_messages.py
 """
 
 import time
