@@ -64,7 +64,9 @@ class StandIn:
         return Output(depth, depth + 1, None if mode == "metric" else discrepancy, mode != "metric")
 
     def __del__(self) -> None:
-        time.sleep(self.behaviour.get("unloadsleep", 0))
+        if seconds := self.behaviour.get("unloadsleep"):
+            print("the model is being unloaded", flush=True)
+            time.sleep(seconds)
 
     def _now(self, word: str) -> bool:
         every = self.behaviour.get(word)
