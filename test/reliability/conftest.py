@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was tried, how often, and what happened: a line of the table that scripts/reliability.py prints."""
+"""What was tried, how often, what happened: the lines of the table of scripts/reliability.py."""
 
 import json
 import os
@@ -8,26 +8,29 @@ from pathlib import Path
 
 import pytest
 
+OUTPUT = "SHARPDEPTH_RELIABILITY_OUTPUT"
+"""Folder for the lines, figures and pictures of a run; without it they are not kept."""
+
+
+def add_line(what: str, how_often: str, happened: str) -> None:
+    """Adds a line to the table of this run."""
+    line = {"what": what, "how_often": how_often, "happened": happened}
+    print("\n" + "; ".join(line.values()))
+    if folder := os.environ.get(OUTPUT):
+        with (Path(folder) / "lines.jsonl").open("a") as lines:
+            lines.write(json.dumps(line) + "\n")
+
+
+@pytest.fixture
+def record() -> Callable[[str, str, str], None]:
+    """`add_line`, for tests."""
+    return add_line
+
 
 @pytest.fixture
 def report_folder(tmp_path: Path) -> Path:
-    """Where pictures and figures of a run go: SHARPDEPTH_RELIABILITY_OUTPUT, or nowhere to stay."""
-    folder = Path(os.environ.get("SHARPDEPTH_RELIABILITY_OUTPUT", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture
-def record(report_folder: Path) -> Callable[[str, str, str], None]:
-    """Adds a line to the table of this run: what, how often, what happened."""
-
-    def record(what: str, how_often: str, happened: str) -> None:
-        print(f"\n{what}; {how_often}: {happened}")
-        with (report_folder / "lines.jsonl").open("a") as lines:
-            line = {"what": what, "how_often": how_often, "happened": happened}
-            lines.write(json.dumps(line) + "\n")
-
-    return record
+    """Where pictures and figures of a run go."""
+    return Path(os.environ.get(OUTPUT, tmp_path))
 
 
 def size(name: str, quick: int, long: int) -> list:

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configure and clean up, again and again: what was taken is given back each time.
 
-The long form loads the demo weights:
-
-    SHARPDEPTH_CYCLES=200 python -m pytest -m long test/reliability/live/test_cycles.py
+The long form loads the demo weights: python scripts/reliability.py --only cycles --cycles 200
 """
 
 import os
@@ -41,7 +39,7 @@ def test_what_configuring_takes_cleaning_up_gives_back(cycles, weights, start_no
     )
     private = [value / 2**20 for value in sampler.series("private")[WARM_UP:]]
     happened = (
-        f"private memory {loaded[-1].private / 2**20:.0f} MiB configured, {private[0]:.0f} MiB after "
+        f"private memory {loaded[-1].private / 2**20:.0f} MiB configured, {private[0]:.0f} after "
         f"the first cleanup, {private[-1]:.0f} after the last, largest {max(private):.0f}; threads "
         f"{sorted(threads)}, files {sorted(files)}"
     )

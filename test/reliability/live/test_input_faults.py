@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras that die, clocks that jump, floods of frames: the node goes on, and its figures stay true."""
+"""Cameras that die, clocks that jump, floods of frames: the node goes on with true figures."""
 
 import itertools
 import os
@@ -174,8 +174,9 @@ def test_a_stream_that_changes_its_size_with_each_frame(
     record(
         "Another image size with each frame, " + ("a stand-in" if weights else "the demo weights"),
         f"{frames} frames, {min(sizes, frames)} sizes",
-        f"each has depth of its size; private memory {private[0]:.0f} MiB at first, {private[half]:.0f} "
-        f"half way, {private[-1]:.0f} at the end; threads {sorted(sampler.settled('threads', 0.5))}",
+        f"each has depth of its size; private memory {private[0]:.0f} MiB at first, "
+        f"{private[half]:.0f} half way, {private[-1]:.0f} at the end; threads "
+        f"{sorted(sampler.settled('threads', 0.5))}",
     )
     assert private[-1] - private[half] < 30
     assert len(sampler.settled("files", 0.5)) == 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faulty messages through the DDS to the node in its process; each valid frame between them is used.
+"""Faulty messages through the DDS to the node; each valid frame between them is used.
 
-SHARPDEPTH_LIVE_MESSAGES=10000 python -m pytest -m long test/reliability/live/test_live_messages.py
+The long form: python scripts/reliability.py --only live_messages --messages 10000
 """
 
 import time
@@ -74,7 +74,8 @@ def test_each_valid_frame_between_faulty_ones_is_used_and_nothing_grows(
     record(
         f"Faulty messages through the DDS, {transport} images",
         f"{sent} frames with {len(faults)} kinds of faults, {valid} valid ones between them",
-        f"{valid - len(lost)} valid ones used; of {values['images received']} images the node dropped "
+        f"{valid - len(lost)} valid ones used; of {values['images received']} images received the "
+        "node dropped "
         + ", ".join(f"{count} as {cause}" for cause, count in dropped.items())
         + f"; private memory {grown.rate:+.0f} B per message, 95 % interval {grown.low:+.0f} to "
         f"{grown.high:+.0f}; threads {sorted(threads)}, files {sorted(files)}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGINT, SIGTERM and SIGKILL in each state and in each transition; after a kill the next one works.
+"""SIGINT, SIGTERM and SIGKILL in each state and transition; after a kill the next node works.
 
 What test/node/test_lifecycle.py interrupts (active, a frame in work, configuring, deactivating,
 finalized) is not interrupted here again.

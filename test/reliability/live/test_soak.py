@@ -4,7 +4,7 @@
 The quick form shows that the measurement finds a leak and invents none. The long form is the node
 as it is installed, with the demo weights and the demo camera at 10 Hz, for an hour:
 
-    SHARPDEPTH_SOAK_SECONDS=3600 python -m pytest -m long test/reliability/live/test_soak.py
+    python scripts/reliability.py --only soak --soak-seconds 3600
 """
 
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reliable subscriber that stops reading: the others get their depth, and the node keeps nothing."""
+"""A reliable subscriber that stops reading: the others get their depth, the node keeps nothing."""
 
 import signal
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_a_stalled_subscriber_holds_up_nobody(start_node, start_process, peer, r
         "A reliable subscriber to depth and points stops reading (SIGSTOP), goes on, and is killed "
         "while stopped",
         f"{FRAMES} frames of {W}x{H} while it stands",
-        "the other subscriber gets every frame; the stopped one new frames when it goes on; private "
-        f"memory {private[0]:.0f} to {private[-1]:.0f} MiB, publishing points "
+        "the other subscriber gets every frame, the stopped one new frames when it goes on; "
+        f"private memory {private[0]:.0f} to {private[-1]:.0f} MiB, publishing points "
         f"{values['stage publish points (ms)']} ms (median)",
     )

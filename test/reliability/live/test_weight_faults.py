@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights that are damaged on the disk: configuring says in one line which, and works once repaired."""
+"""Weights damaged on the disk: configuring says in one line which, and works once repaired."""
 
 import os
 import shutil
