@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads images and writes depth as files: 16-bit PNG, OpenEXR, colour preview, PLY cloud."""
 
+import io
 from pathlib import Path
 
 import cv2
@@ -69,6 +70,15 @@ def write_depth_exr(path: Path, depth: np.ndarray) -> None:
     OpenEXR.File(header, {"Z": pixels}).write(str(path))
 
 
+def write_npy(path: Path, values: np.ndarray) -> None:
+    """Write an array as .npy."""
+    # Through memory: numpy writes to a file by itself, and to a full disk then says no more than
+    # "19200 requested and 18400 written".
+    data = io.BytesIO()
+    np.save(data, values)
+    path.write_bytes(data.getbuffer())
+
+
 def write_ply(path: Path, points: np.ndarray, rgb: np.ndarray) -> None:
     """Write the valid points of an organised cloud, with colours, as binary PLY.
 
@@ -86,7 +96,9 @@ def write_ply(path: Path, points: np.ndarray, rgb: np.ndarray) -> None:
         vertices[axis] = points[..., i][valid]
     for i, colour in enumerate(("red", "green", "blue")):
         vertices[colour] = rgb[..., i][valid]
-    PlyData([PlyElement.describe(vertices, "vertex")]).write(str(path))
+    data = io.BytesIO()  # as in write_npy
+    PlyData([PlyElement.describe(vertices, "vertex")]).write(data)
+    path.write_bytes(data.getbuffer())
 
 
 def _write(path: Path, image: np.ndarray) -> None:

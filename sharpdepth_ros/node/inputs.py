@@ -35,6 +35,7 @@ class Inputs:
         on_image: Callable[[], None],
         on_frame: Callable[[Frame], None],
         on_unpaired: Callable[[], None],
+        on_bad_stamp: Callable[[str, bool], None],
     ) -> None:
         """Subscribes.
 
@@ -44,9 +45,11 @@ class Inputs:
             on_image: called for each image received.
             on_frame: gets each image that has a camera_info, with it.
             on_unpaired: called for each image that is given up because it has none.
+            on_bad_stamp: told of a message before the beginning of time, and whether it is an
+                image: ROS has no such time, and message_filters raises on it.
         """
         self._node = node
-        self._on_image = on_image
+        self._on_image, self._on_bad_stamp = on_image, on_bad_stamp
         self._pairs = make_synchroniser(
             parameters.sync, parameters.sync_slop, on_frame, on_unpaired, filters
         )
@@ -64,12 +67,13 @@ class Inputs:
             node.create_subscription(
                 CameraInfo,
                 self.info_topic,
-                self._pairs.add_info,
+                self._info_received,
                 QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         ]
-        if parameters.sync == "latest":
+        self._stamped = parameters.sync != "latest"
+        if not self._stamped:
             # A latched camera_info reaches only a subscription that asks for what was sent before
             # it; that one connects to latched publishers alone, which is no cause for a warning.
             latched = QoSProfile(
@@ -81,7 +85,7 @@ class Inputs:
                 node.create_subscription(
                     CameraInfo,
                     self.info_topic,
-                    self._pairs.add_info,
+                    self._info_received,
                     latched,
                     event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
                 )
@@ -95,7 +99,24 @@ class Inputs:
 
     def _image_received(self, image: Image | CompressedImage) -> None:
         self._on_image()
-        self._pairs.add_image(image)
+        if self._has_time(image, self.image_topic, is_image=True):
+            self._pairs.add_image(image)
+
+    def _info_received(self, info: CameraInfo) -> None:
+        # The latest camera_info is taken whatever its stamp.
+        if not self._stamped or self._has_time(info, self.info_topic, is_image=False):
+            self._pairs.add_info(info)
+
+    def _has_time(self, message: Any, topic: str, is_image: bool) -> bool:
+        stamp = message.header.stamp
+        if stamp.sec >= 0:
+            return True
+        self._on_bad_stamp(
+            f"a message on {topic} has the stamp {stamp.sec} s {stamp.nanosec} ns: a time in ROS "
+            "is not negative; look at the clock of its sender",
+            is_image,
+        )
+        return False
 
 
 class _AdaptiveSubscription:

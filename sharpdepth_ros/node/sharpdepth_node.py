@@ -122,6 +122,7 @@ class SharpDepthNode(LifecycleNode):
             self._statistics.received,
             self._worker.offer,
             self._unpaired,
+            self._bad_stamp,
         )
         self._worker.resume()
         self.get_logger().info(
@@ -267,6 +268,11 @@ class SharpDepthNode(LifecycleNode):
             f"images arrive on {self._inputs.image_topic}, but no camera_info{advice} on "
             f"{self._inputs.info_topic}",
         )
+
+    def _bad_stamp(self, text: str, is_image: bool) -> None:
+        if is_image:
+            self._statistics.dropped("bad_stamp")
+        self._problems.warning("bad_stamp", text)
 
     def _save_snapshot(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
         result = None if self._work is None else self._work.last_result

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
-import numpy as np
-
 from sharpdepth_ros.export.colormap import colorize_depth, colorize_discrepancy
-from sharpdepth_ros.export.depth_files import write_depth_png, write_ply, write_rgb
+from sharpdepth_ros.export.depth_files import write_depth_png, write_npy, write_ply, write_rgb
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.node.processing import FrameResult
 
@@ -21,7 +20,7 @@ def default_folder() -> Path:
 
 
 def write_snapshot(result: FrameResult, parent: Path) -> Path:
-    """Writes a frame into a new folder named by its stamp.
+    """Writes a frame into a new folder named by its stamp, whole or not at all.
 
     Args:
         result: the frame.
@@ -30,20 +29,45 @@ def write_snapshot(result: FrameResult, parent: Path) -> Path:
     Returns:
         The folder: image.png; depth.png (16 bit, mm), depth.npy (float32, m), preview.png and
         cloud.ply; discrepancy.png and metric.npy if the frame has them; frame.json.
+
+    Raises:
+        OSError: the disk is full or the like, or the folder is a link to another place; nothing of
+            the snapshot is left then.
     """
+    stamp = result.header.stamp
+    name = f"{stamp.sec}.{stamp.nanosec:09d}"
+    folder, draft = parent / name, parent / f".{name}.partial"
+    if folder.is_symlink():
+        raise OSError(
+            f"{folder} is a link to {folder.resolve()}: remove it, or set snapshot_folder to "
+            "another folder"
+        )
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir(parents=True)
+        _write_files(result, draft)
+        if folder.exists():  # the same frame once more, perhaps beside a user's own files
+            for file in draft.iterdir():
+                os.replace(file, folder / file.name)
+        else:
+            os.replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def _write_files(result: FrameResult, folder: Path) -> None:
     header, camera = result.header, result.camera
-    folder = parent / f"{header.stamp.sec}.{header.stamp.nanosec:09d}"
-    folder.mkdir(parents=True, exist_ok=True)
     write_rgb(folder / "image.png", result.rgb)
     if result.depth is not None:
         write_depth_png(folder / "depth.png", result.depth)
-        np.save(folder / "depth.npy", result.depth)
+        write_npy(folder / "depth.npy", result.depth)
         write_rgb(folder / "preview.png", colorize_depth(result.depth))
         write_ply(folder / "cloud.ply", unproject(result.depth, camera), result.rgb)
     if result.discrepancy is not None:
         write_rgb(folder / "discrepancy.png", colorize_discrepancy(result.discrepancy))
     if result.metric_depth is not None:
-        np.save(folder / "metric.npy", result.metric_depth)
+        write_npy(folder / "metric.npy", result.metric_depth)
     facts = {
         "stamp": [header.stamp.sec, header.stamp.nanosec],
         "frame_id": header.frame_id,
@@ -52,4 +76,3 @@ def write_snapshot(result: FrameResult, parent: Path) -> Path:
         "milliseconds": {stage: round(time, 3) for stage, time in result.timings.items()},
     }
     (folder / "frame.json").write_text(json.dumps(facts, indent=2) + "\n")
-    return folder

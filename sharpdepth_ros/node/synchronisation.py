@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Images, and camera infos, that wait for their other half.
 _QUEUE = 8
-#: Nanoseconds by which stamps must go back for the time to have jumped.
+#: Nanoseconds from one message to the next that are a jump of the time.
 _JUMP = 1_000_000_000
 
 
@@ -68,7 +68,12 @@ class _LatestInfo:
 
 
 class _StampedPairs:
-    """Pairs by stamps with message_filters, or with our equivalent of it."""
+    """Pairs by stamps with message_filters, or with our equivalent of it.
+
+    Their queues give up what has the earliest stamp. When the time jumps back, or one message has
+    come from the future, what waits there is later than all that will come, and nothing would be
+    paired any more. So at each jump the queues begin anew with what is not later than the new time.
+    """
 
     def __init__(
         self,
@@ -79,39 +84,55 @@ class _StampedPairs:
     ) -> None:
         self._slop, self._on_frame, self._on_unpaired = slop, on_frame, on_unpaired
         self._filters = filters
-        self._begin()
+        # What waits, by stamp, in the order of arrival: images with the time of their receipt.
+        self._images: dict[int, tuple[Image | CompressedImage, float]] = {}
+        self._infos: dict[int, CameraInfo] = {}
+        self._begin_at(0)
 
-    def _begin(self) -> None:
-        """Starts with empty queues."""
+    def add_image(self, image: Image | CompressedImage) -> None:
+        stamp = stamp_of(image)
+        self._follow(stamp)
+        self._images[stamp] = image, time.monotonic()
+        while len(self._images) > _QUEUE:
+            del self._images[next(iter(self._images))]
+            self._on_unpaired()
+        self._image_filter.signalMessage(image)
+
+    def add_info(self, info: CameraInfo) -> None:
+        stamp = stamp_of(info)
+        self._follow(stamp)
+        self._infos[stamp] = info
+        while len(self._infos) > _QUEUE:
+            del self._infos[next(iter(self._infos))]
+        self._info_filter.signalMessage(info)
+
+    def _follow(self, stamp: int) -> None:
+        if abs(stamp - self._now) > _JUMP:
+            self._begin_at(stamp)
+        else:
+            self._now = max(stamp, self._now)
+
+    def _begin_at(self, now: int) -> None:
+        """Fills new queues with what waits and is not later than this time."""
+        self._now = now
         filters = self._filters
-        self._images, self._infos = filters.SimpleFilter(), filters.SimpleFilter()
-        streams = [self._images, self._infos]
+        self._image_filter, self._info_filter = filters.SimpleFilter(), filters.SimpleFilter()
+        streams = [self._image_filter, self._info_filter]
         pairs = (
             filters.TimeSynchronizer(streams, _QUEUE)
             if self._slop is None
             else filters.ApproximateTimeSynchronizer(streams, _QUEUE, self._slop)
         )
         pairs.registerCallback(self._paired)
-        # Stamp -> when it was received, of the images that wait, oldest first.
-        self._waiting: dict[int, float] = {}
-        self._newest = 0
-
-    def add_image(self, image: Image | CompressedImage) -> None:
-        stamp = stamp_of(image)
-        if stamp < self._newest - _JUMP:
-            # A recording began again. What waits has later stamps than all that will come, and the
-            # queues give up the earliest: nothing would be paired any more.
-            self._begin()
-        self._newest = max(stamp, self._newest)
-        self._waiting[stamp] = time.monotonic()
-        while len(self._waiting) > _QUEUE:
-            del self._waiting[next(iter(self._waiting))]
-            self._on_unpaired()
-        self._images.signalMessage(image)
-
-    def add_info(self, info: CameraInfo) -> None:
-        self._infos.signalMessage(info)
+        # Copies: what pairs now leaves them.
+        for stamp, (image, _) in list(self._images.items()):
+            if stamp <= now + _JUMP:
+                self._image_filter.signalMessage(image)
+        for stamp, info in list(self._infos.items()):
+            if stamp <= now + _JUMP:
+                self._info_filter.signalMessage(info)
 
     def _paired(self, image: Image | CompressedImage, info: CameraInfo) -> None:
-        received = self._waiting.pop(stamp_of(image), None) or time.monotonic()
+        self._infos.pop(stamp_of(info), None)
+        _, received = self._images.pop(stamp_of(image), (None, time.monotonic()))
         self._on_frame(Frame(image, info, received))

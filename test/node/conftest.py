@@ -136,6 +136,12 @@ class Inbox:
             assert held, f"waited {timeout} s; {len(self.messages)} messages came"
             return list(self.messages)
 
+    def forget(self) -> None:
+        """Drops what came, for tests that last long."""
+        with self._arrived:
+            self.messages.clear()
+            self.times.clear()
+
     def wait_for_count(self, count: int, timeout: float = TIMEOUT) -> list:
         return self.wait_for(lambda messages: len(messages) >= count, timeout)
 

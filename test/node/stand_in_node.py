@@ -2,8 +2,8 @@
 """The node with a model that tests control: what it does is written in the parameter `model`.
 
 `model` is a list of words: sleep=SECONDS; fail=N (every N-th frame raises), oom=N, nan=N, lost=N,
-stuck=N; loadfail; loadsleep=SECONDS; ballast=MEBIBYTES. Depth is a ramp from 1 to 3 m, so a result
-is known.
+inf=N, stuck=N; loadfail; loadsleep=SECONDS, unloadsleep=SECONDS; ballast=MEBIBYTES; leak=KIBIBYTES
+(each frame). Depth is a ramp from 1 to 3 m, so a result is known.
 """
 
 import time
@@ -37,6 +37,7 @@ class StandIn:
             raise ValueError("the weights are not what they seem")
         size = int(self.behaviour.get("ballast", 0) * 2**20)
         self.ballast = torch.ones(size, dtype=torch.uint8)
+        self.leaked: list[torch.Tensor] = []
         self.frames = -1  # the warm-up frame is number 0
 
     def __call__(self, rgb, intrinsics, *, mode, **_):
@@ -51,12 +52,21 @@ class StandIn:
             raise torch.cuda.OutOfMemoryError("tried to allocate all of it")
         if self._now("lost"):
             raise CannotContinue("the device fell off the bus")
+        if "leak" in self.behaviour:
+            self.leaked.append(torch.ones(int(self.behaviour["leak"] * 2**10), dtype=torch.uint8))
         height, width = rgb.shape[:2]
         depth = torch.linspace(1, 3, width).repeat(height, 1)
         if self._now("nan"):
             depth.fill_(torch.nan)
+        if self._now("inf"):
+            depth.fill_(torch.inf)
         discrepancy = torch.linspace(0, 1, height)[:, None].repeat(1, width)
         return Output(depth, depth + 1, None if mode == "metric" else discrepancy, mode != "metric")
+
+    def __del__(self) -> None:
+        if seconds := self.behaviour.get("unloadsleep"):
+            print("the model is being unloaded", flush=True)
+            time.sleep(seconds)
 
     def _now(self, word: str) -> bool:
         every = self.behaviour.get(word)

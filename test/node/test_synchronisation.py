@@ -110,7 +110,49 @@ class TestByStamps:
             stream.info(1000)
             stream.info(*range(20_000, 22_000, 100))
             stream.image(20_000, 21_900)
-        assert stream.pairs == [(1000, 1000), (21_900, 21_900)] * 2
+        # The camera_info of 20_000 is one of too many; the second time its image waits already.
+        first = [(1000, 1000), (21_900, 21_900)]
+        assert stream.pairs == [*first, (1000, 1000), (20_000, 20_000), (21_900, 21_900)]
+
+    @pytest.mark.parametrize("policy", ["exact", "approximate"])
+    def test_a_camera_info_that_came_before_the_jump_of_the_images_is_kept(self, policy, filters):
+        stream = Stream(policy, filters)
+        stream.image(2_000_000)  # from the future, without camera_info
+        stream.info(5000)
+        stream.image(5000)
+        assert stream.pairs == [(5000, 5000)]
+
+    @pytest.mark.parametrize("policy", ["exact", "approximate"])
+    @pytest.mark.parametrize("stray", [0, 2_000_000])
+    def test_a_stray_stamp_between_the_halves_of_a_frame_does_not_part_them(
+        self, stray, policy, filters
+    ):
+        stream = Stream(policy, filters)
+        stream.info(5000)
+        stream.image(stray)
+        stream.image(5000, 5100)
+        stream.info(stray + 50)
+        stream.info(5100)
+        assert stream.pairs == [(5000, 5000), (5100, 5100)]
+        assert stream.unpaired == 0
+
+    @pytest.mark.parametrize("policy", ["exact", "approximate"])
+    def test_camera_infos_from_the_future_do_not_stop_the_pairing(self, policy, filters):
+        stream = Stream(policy, filters)
+        stream.image(5000)
+        stream.info(*range(2_000_000, 2_002_000, 100))
+        stream.info(5000, 5100)
+        stream.image(5100)
+        assert stream.pairs == [(5000, 5000), (5100, 5100)]
+        assert stream.unpaired == 0
+
+    def test_a_stream_that_begins_before_the_jump_of_its_clock_goes_on(self, filters):
+        stream = Stream("exact", filters)
+        for begin in (3_600_000, 0, 3_600_000):
+            for stamp in range(begin, begin + 500, 100):
+                stream.info(stamp, stamp + 50)  # more camera_infos than images
+                stream.image(stamp)
+        assert len(stream.pairs) == 15
 
 
 def test_latest_takes_the_info_there_is_whatever_its_stamp():

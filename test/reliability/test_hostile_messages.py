@@ -3,13 +3,14 @@
 
 The quick form runs the same few hundred cases each time. The long form searches anew:
 
-    SHARPDEPTH_FUZZ_CASES=100000 python -m pytest test/reliability/test_hostile_messages.py
+    python scripts/reliability.py --only hostile --cases 100000
 """
 
 import array
 import os
 import struct
 import warnings
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -33,6 +34,8 @@ from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.point_cloud import PointCloudWriter
 from sharpdepth_ros.node.processing import BadInput, Demand, Frame, FrameProcessor
 
+from .conftest import add_line
+
 CASES = int(os.environ.get("SHARPDEPTH_FUZZ_CASES", "0"))
 fuzz = settings(
     max_examples=CASES or 300,
@@ -41,6 +44,8 @@ fuzz = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+outcomes: Counter[str] = Counter()
 
 uint32 = st.integers(0, 2**32 - 1)
 sizes = st.one_of(st.integers(0, 12), uint32)
@@ -133,6 +138,7 @@ def use(message, info, **parameters):
         result = processor(Frame(message, info, 0.0), Demand(True, True, True))
     except BadInput as refusal:
         assert str(refusal)
+        outcomes[f"refused as {refusal.cause}"] += 1
         return refusal
     assert result.rgb.shape == (*result.depth.shape, 3)
     assert (result.camera.height, result.camera.width) == result.depth.shape
@@ -140,7 +146,17 @@ def use(message, info, **parameters):
         result.depth, result.camera, result.header, result.rgb
     )
     assert len(cloud.data) == result.depth.size * 16
+    outcomes["used"] += 1
     return result
+
+
+@pytest.fixture(scope="module", autouse=True)
+def line_of_the_table():
+    yield
+    if CASES:
+        happened = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+        cases = f"{outcomes.total()} messages, {CASES} for each of three tests"
+        add_line("Messages made by hypothesis, at the conversion layer", cases, happened)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configure and clean up, again and again: what was taken is given back each time.
+
+The long form loads the demo weights: python scripts/reliability.py --only cycles --cycles 200
+"""
+
+import os
+
+import pytest
+
+from ..growth import growth
+from .sampling import Sampler
+
+CYCLES = int(os.environ.get("SHARPDEPTH_CYCLES", "200"))
+#: Cycles after which the libraries have loaded and kept what they keep.
+WARM_UP = 3
+
+
+@pytest.mark.parametrize(
+    ("cycles", "weights"),
+    [
+        pytest.param(8, {"stand_in": True, "model": "ballast=50"}, id="quick"),
+        pytest.param(CYCLES, {}, id="long", marks=pytest.mark.long),
+    ],
+)
+def test_what_configuring_takes_cleaning_up_gives_back(cycles, weights, start_node, peer, record):
+    node = start_node(autostart=False, **weights)
+    sampler = Sampler(node.process.pid)
+    loaded = []
+    for cycle in range(cycles + WARM_UP):
+        assert peer.transition("configure", timeout=300)
+        loaded.append(sampler.look(cycle))
+        sampler.samples.pop()
+        assert peer.transition("cleanup")
+        sampler.look(cycle)
+    threads, files = (
+        set(sampler.series("threads")[WARM_UP:]),
+        set(sampler.series("files")[WARM_UP:]),
+    )
+    private = [value / 2**20 for value in sampler.series("private")[WARM_UP:]]
+    happened = (
+        f"private memory {loaded[-1].private / 2**20:.0f} MiB configured, {private[0]:.0f} after "
+        f"the first cleanup, {private[-1]:.0f} after the last, largest {max(private):.0f}; threads "
+        f"{sorted(threads)}, files {sorted(files)}"
+    )
+    if cycles >= 100:
+        grown = growth(sampler.series("count"), sampler.series("private"), WARM_UP / cycles)
+        happened += (
+            f"; {grown.rate / 1024:+.1f} KiB per cycle, 95 % interval {grown.low / 1024:+.1f} to "
+            f"{grown.high / 1024:+.1f}"
+        )
+    models = "a stand-in" if weights else "the demo weights"
+    record(f"Configure and clean up, {models}", f"{cycles} cycles", happened)
+    assert (len(threads), len(files)) == (1, 1)
+    assert max(private) - private[0] < 20
+    assert "Traceback" not in node.log

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hours of a camera's frames, and what the node holds meanwhile.
+
+The quick form shows that the measurement finds a leak and invents none. The long form is the node
+as it is installed, with the demo weights and the demo camera at 10 Hz, for an hour:
+
+    python scripts/reliability.py --only soak --soak-seconds 3600
+"""
+
+import os
+import statistics
+import threading
+import time
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image
+
+from ...node.conftest import camera_info, image, picture
+from ..growth import growth
+from .sampling import Sampler, write_csv
+from .soak_plot import draw_soak
+
+SECONDS = float(os.environ.get("SHARPDEPTH_SOAK_SECONDS", "3600"))
+RATE = 10.0
+W, H = 64, 48
+LEAK = 256  # KiB per frame
+
+
+class Arrivals:
+    """Counts depth images and keeps their ages; not the images, of which an hour has many."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ages: list[float] = []
+        self.count = 0
+
+    def add(self, depth: Image) -> None:
+        stamp = depth.header.stamp
+        age = time.time() - stamp.sec - stamp.nanosec * 1e-9
+        with self._lock:
+            self.count += 1
+            self._ages.append(age * 1e3)
+
+    def take_latency(self) -> float:
+        """Median age in milliseconds of those that came since the last call."""
+        with self._lock:
+            ages, self._ages = self._ages, []
+        return statistics.median(ages) if ages else float("nan")
+
+
+@pytest.mark.parametrize("leak", [0, LEAK])
+def test_a_node_that_leaks_is_told_from_one_that_does_not(leak, start_node, peer):
+    depths = peer.listen("depth/image_rect", Image)
+    node = start_node(stand_in=True, model=f"leak={leak}" if leak else "sleep=0")
+    peer.become_camera()
+    frame, info = image(picture(W, H)), camera_info(W, H)
+    peer.send_until_seen(frame, info, depths)
+    sampler = Sampler(node.process.pid)
+    for count in range(400):
+        for message in (frame, info):
+            message.header.stamp.sec = 10 + count
+        before = len(depths.messages)
+        peer.send(frame, info)
+        depths.wait_for_count(before + 1)
+        if count % 5 == 0:
+            sampler.look(count)
+    found = growth(sampler.series("count"), sampler.series("private"))
+    if leak:
+        assert found.low > 0
+        assert found.rate == pytest.approx(leak * 1024, rel=0.2)
+    else:
+        assert found.high < LEAK * 1024 / 4
+    assert len(sampler.settled("threads")) == 1
+    assert len(sampler.settled("files")) == 1
+
+
+@pytest.mark.long
+def test_an_hour_of_the_demo_leaves_the_node_as_it_was(
+    start_node, start_process, peer, record, report_folder
+):
+    arrivals = Arrivals()
+    peer.node.create_subscription(Image, "depth/image_rect", arrivals.add, 5)
+    node = start_node()
+    camera = start_process(
+        "-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", f"rate:={RATE}"
+    )
+    peer.wait_until(lambda: arrivals.count > 0, timeout=300)
+    arrivals.take_latency()
+    statuses = peer.diagnostics()
+    sampler, end = Sampler(node.process.pid), time.monotonic() + SECONDS
+    interval = max(SECONDS / 1200, 1.0)
+    while time.monotonic() < end:
+        time.sleep(interval)  # the samples' spacing; what happens meanwhile is the test
+        assert camera.process.poll() is None, camera.log
+        assert node.process.poll() is None, node.log
+        sampler.look(arrivals.count, arrivals.take_latency())
+        write_csv(sampler.samples, report_folder / "soak.csv")
+    values = statuses.messages[-1][2]
+
+    frames = sampler.series("count")
+    found = {n: growth(frames, sampler.series(n)) for n in ("resident", "proportional", "private")}
+    draw_soak(sampler.samples, found["private"], report_folder / "soak.png")
+    settled = sampler.samples[len(sampler.samples) // 4 :]
+    latencies = [s.latency for s in settled if np.isfinite(s.latency)]
+    private = found["private"]
+    threads, files = (sorted(sampler.settled(name)) for name in ("threads", "files"))
+    record(
+        f"Soak: demo weights, demo camera 320x240 at {RATE:.0f} Hz, a subscriber to depth",
+        f"{SECONDS / 60:.0f} min, {values['images received']} images received, {frames[-1]} depth "
+        "images seen",
+        "; ".join(
+            f"{name} memory {g.rate:+.0f} B per frame, 95 % interval {g.low:+.0f} to {g.high:+.0f}"
+            for name, g in found.items()
+        )
+        + f"; private memory {settled[0].private / 2**20:.0f} MiB after the warm-up, "
+        f"{settled[-1].private / 2**20:.0f} MiB at the end; threads {threads}, files {files}; "
+        f"latency median {statistics.median(latencies):.0f} ms, first settled quarter "
+        f"{statistics.median(latencies[: len(latencies) // 4]):.0f}, last "
+        f"{statistics.median(latencies[-len(latencies) // 4 :]):.0f}",
+    )
+    assert private.low <= 0
+    assert (len(threads), len(files)) == (1, 1)
+    assert "Traceback" not in node.log

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A reliable subscriber that stops reading: the others get their depth, the node keeps nothing."""
+
+import signal
+from pathlib import Path
+
+from sensor_msgs.msg import Image
+
+from ...node.conftest import camera_info, image, picture
+from .sampling import Sampler
+
+LISTENER = str(Path(__file__).with_name("subscriber_process.py"))
+W, H = 320, 240
+FRAMES = 60
+
+
+def test_a_stalled_subscriber_holds_up_nobody(start_node, start_process, peer, record):
+    depths, statuses = peer.listen("depth/image_rect", Image), peer.diagnostics()
+    node = start_node(stand_in=True)
+    listener = start_process(LISTENER)
+    peer.become_camera()
+    peer.wait_until(lambda: peer.node.count_subscribers("points") == 1)
+    pixels, stamp = picture(W, H), 0
+
+    def send_and_wait() -> None:
+        nonlocal stamp
+        stamp += 10**9
+        peer.send(image(pixels, stamp=stamp), camera_info(W, H, stamp))
+        depths.wait_for(lambda m, s=stamp // 10**9: any(d.header.stamp.sec == s for d in m))
+        depths.forget()
+
+    peer.send_until_seen(image(pixels), camera_info(W, H), depths)
+    peer.wait_until(lambda: send_and_wait() or "message 3" in listener.log)
+    listener.process.send_signal(signal.SIGSTOP)
+    try:
+        send_and_wait()
+        sampler = Sampler(node.process.pid)
+        for count in range(FRAMES):
+            send_and_wait()
+            sampler.look(count)
+        private = [value / 2**20 for value in sampler.series("private")]
+        assert private[-1] - private[FRAMES // 4] < 20
+        assert len(sampler.settled("threads")) == 1
+        said = listener.log
+    finally:
+        listener.process.send_signal(signal.SIGCONT)
+    peer.wait_until(lambda: send_and_wait() or len(listener.log) > len(said))
+    # One that dies while it is stopped is forgotten, too.
+    listener.process.send_signal(signal.SIGSTOP)
+    send_and_wait()
+    listener.process.kill()
+    for _ in range(5):
+        send_and_wait()
+    values = statuses.messages[-1][2]
+    assert "Traceback" not in node.log
+    record(
+        "A reliable subscriber to depth and points stops reading (SIGSTOP), goes on, and is killed "
+        "while stopped",
+        f"{FRAMES} frames of {W}x{H} while it stands",
+        "the other subscriber gets every frame, the stopped one new frames when it goes on; "
+        f"private memory {private[0]:.0f} to {private[-1]:.0f} MiB, publishing points "
+        f"{values['stage publish points (ms)']} ms (median)",
+    )
