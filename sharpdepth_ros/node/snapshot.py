@@ -34,6 +34,7 @@ def write_snapshot(result: FrameResult, parent: Path) -> Path:
     header, camera = result.header, result.camera
     folder = parent / f"{header.stamp.sec}.{header.stamp.nanosec:09d}"
     folder.mkdir(parents=True, exist_ok=True)
+    _remove_links(folder)
     write_rgb(folder / "image.png", result.rgb)
     if result.depth is not None:
         write_depth_png(folder / "depth.png", result.depth)
@@ -53,3 +54,19 @@ def write_snapshot(result: FrameResult, parent: Path) -> Path:
     }
     (folder / "frame.json").write_text(json.dumps(facts, indent=2) + "\n")
     return folder
+
+
+def _remove_links(folder: Path) -> None:
+    """Make sure that what is written into the folder stays in it.
+
+    Raises:
+        OSError: the folder itself is a link.
+    """
+    if folder.is_symlink():
+        raise OSError(
+            f"{folder} is a link to {folder.resolve()}: remove it, or set snapshot_folder to "
+            "another folder"
+        )
+    for file in folder.iterdir():
+        if file.is_symlink():
+            file.unlink()

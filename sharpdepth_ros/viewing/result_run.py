@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image, read_rgb
+from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image, read_array, read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame
 
@@ -117,7 +117,7 @@ def _read_snapshot(path: Path) -> ViewFrame:
         stamp=seconds * 10**9 + nanoseconds,
         rgb=read_rgb(image) if image.is_file() else None,
         camera=_camera(facts.get("intrinsics"), depth),
-        metric_depth=np.load(metric, allow_pickle=False) if metric.is_file() else None,
+        metric_depth=read_array(metric) if metric.is_file() else None,
         timings=facts.get("milliseconds") or {},
         aligned=facts.get("aligned"),
     )
@@ -126,7 +126,7 @@ def _read_snapshot(path: Path) -> ViewFrame:
 def _read_depth(array: Path, picture: Path) -> np.ndarray:
     """Metres, float32 [H, W], from whichever of both is there."""
     if array.is_file():
-        depth = np.load(array, allow_pickle=False)
+        depth = read_array(array)
     elif picture.is_file():
         depth = decode_image(picture, cv2.IMREAD_UNCHANGED) / MILLIMETRES
     else:

@@ -149,7 +149,12 @@ class DepthDataset(ABC):
 
         Raises:
             MissingData: it is not.
+            ValueError: the path, which a table of the data set may have given, leads elsewhere.
         """
+        if Path(relative).is_absolute() or ".." in Path(relative).parts:
+            raise ValueError(
+                f"{str(relative)!r} leads out of the data set {self.root}; get its tables again"
+            )
         path = self.root / relative
         if not path.exists():
             raise MissingData(f"{path} is missing. {self.how_to_get}")
