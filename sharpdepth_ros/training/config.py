@@ -135,9 +135,7 @@ def load_config(path: str | Path | None, overrides: list[str], stage: type) -> T
         try:
             tree[section][name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ValueError(
-                f"override {override!r}: the value is not plain YAML: {error}"
-            ) from error
+            raise ValueError(f"override {override!r}: no plain YAML value: {error}") from error
     sections = {
         "stage": stage,
         "data": DataConfig,

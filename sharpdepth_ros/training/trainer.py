@@ -263,6 +263,11 @@ class Trainer:
         pickle; so the stage's state is read here.
         """
         require_data_only(folder)
+        # Earlier checkpoints have it under a name that accelerate takes for its own.
+        earlier = folder / "custom_checkpoint_0.pkl"
+        if self.accelerator.is_main_process and earlier.is_file():
+            earlier.rename(folder / STAGE_STATE)
+        self.accelerator.wait_for_everyone()
         try:
             self.accelerator.load_state(str(folder))
         except Exception as error:  # whatever the files hold
@@ -270,12 +275,8 @@ class Trainer:
                 f"{folder} cannot be continued from: {explained(error)}. Remove "
                 f"{folder.parent.name}/, to continue from the checkpoint before it"
             ) from error
-        if self.stage.state is None:
-            return
-        # Earlier checkpoints have it under accelerate's name.
-        names = (STAGE_STATE, "custom_checkpoint_0.pkl")
-        found = next((folder / n for n in names if (folder / n).is_file()), folder / STAGE_STATE)
-        self.stage.state.load_state_dict(read_pickle(found))
+        if self.stage.state is not None:
+            self.stage.state.load_state_dict(read_pickle(folder / STAGE_STATE))
 
     def _log(self, logs: dict[str, torch.Tensor], bar: tqdm) -> None:
         values = {name: float(value) for name, value in logs.items()}

@@ -82,8 +82,7 @@ def edit_json(path, **changes):
 def test_the_traps_work(make, tmp_path):
     make(tmp_path / "trap.bin", tmp_path / "ran")
     if make is not malicious.tar_pickle:  # torch reads that layout no more
-        with pytest.raises(Exception):  # noqa: B017 - what the trap returns is no state dict
-            torch.load(tmp_path / "trap.bin", weights_only=False)["weight"].shape
+        torch.load(tmp_path / "trap.bin", weights_only=False)
         assert (tmp_path / "ran").is_dir()
 
 
@@ -217,7 +216,7 @@ def test_a_part_that_says_it_is_of_another_class_is_refused(checkpoint):
 def test_a_schedule_of_an_unknown_class_is_refused(checkpoint):
     as_marigold(checkpoint)
     edit_json(checkpoint / "scheduler/scheduler_config.json", _class_name="EvilScheduler")
-    with pytest.raises(CheckpointError, match="EvilScheduler.*DDIMScheduler or LCMScheduler"):
+    with pytest.raises(CheckpointError, match=r"EvilScheduler.*DDIMScheduler or LCMScheduler"):
         load_marigold(checkpoint, CPU, torch.float32)
 
 
@@ -267,7 +266,7 @@ def test_an_index_cannot_lead_out_of_its_folder(name, part, checkpoint):
     file.rename(checkpoint.parent / "secret.safetensors")
     index = {"metadata": {}, "weight_map": dict.fromkeys(weights, name)}
     (checkpoint / part / f"{file.name}.index.json").write_text(json.dumps(index))
-    with pytest.raises(CheckpointError, match="weight_map leads to .*weights lie in the folder"):
+    with pytest.raises(CheckpointError, match=r"weight_map leads to .*weights lie in the folder"):
         load_depth_diffusion(checkpoint)
 
 
@@ -319,7 +318,8 @@ def test_weights_of_a_graph_cannot_lie_outside_of_its_folder(location, tmp_path)
 # What the package keeps for itself
 
 
-def test_a_prompt_cache_that_is_not_one_is_made_again(checkpoint, marker):
+def test_a_prompt_cache_that_is_not_one_is_made_again(checkpoint, tmp_path, marker, monkeypatch):
+    monkeypatch.setenv("SHARPDEPTH_HOME", str(tmp_path / "home"))
     made = []
 
     def embed(folder):
@@ -335,7 +335,6 @@ def test_a_prompt_cache_that_is_not_one_is_made_again(checkpoint, marker):
             kept.write_bytes(poison)
         assert torch.equal(prompt_embedding_once(checkpoint, embed), torch.ones(1, 2, 16))
     assert len(made) == 1 + len(malicious.BROKEN_SAFETENSORS) + 1
-    kept.unlink()
 
 
 def test_compiled_code_is_kept_where_nobody_else_writes(tmp_path, monkeypatch):

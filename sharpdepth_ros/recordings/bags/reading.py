@@ -109,7 +109,7 @@ class Bag:
         for topic, stamp, data in self._source.messages(wanted, start, end):
             if data[:4] == _ZSTD_MAGIC:  # packed one by one, where no metadata.yaml told rosbags
                 try:
-                    data = _unpacked_message(data)
+                    data = unpacked_message(data)
                 except zstandard.ZstdError as error:
                     self.problems.note(f"messages of {topic.name} are damaged", str(error))
                     continue
@@ -233,7 +233,12 @@ class _Files:
         return unpacked
 
 
-def _unpacked_message(data: bytes) -> bytes:
+def unpacked_message(data: bytes) -> bytes:
+    """A message that was packed by itself.
+
+    Raises:
+        zstandard.ZstdError: it is damaged, or of an absurd size.
+    """
     size = zstandard.get_frame_parameters(data).content_size
     if size > _LARGEST_MESSAGE and size != zstandard.CONTENTSIZE_UNKNOWN:
         raise zstandard.ZstdError(f"a message of {size} bytes is announced")
