@@ -104,6 +104,11 @@ class DepthDiffusion(nn.Module):
         return self.prompt_embedding.dtype
 
     @property
+    def vae_dtype(self) -> torch.dtype:
+        """Of the VAE, which may be wider than the UNet's (see pipeline/overflow.py)."""
+        return next(self.vae.parameters()).dtype
+
+    @property
     def device(self) -> torch.device:
         return self.prompt_embedding.device
 
@@ -121,12 +126,13 @@ class DepthDiffusion(nn.Module):
         Returns:
             [B, C, h / stride, w / stride].
         """
-        mean = self.vae.encode(images.to(self.dtype)).latent_dist.mode()
-        return mean * self.vae.config.scaling_factor
+        mean = self.vae.encode(images.to(self.vae_dtype)).latent_dist.mode()
+        return (mean * self.vae.config.scaling_factor).to(self.dtype)
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         """Image of a latent, float32 [B, 3, h, w], about [-1, 1] and not clamped."""
-        return self.vae.decode(latent / self.vae.config.scaling_factor).sample.float()
+        latent = latent.to(self.vae_dtype) / self.vae.config.scaling_factor
+        return self.vae.decode(latent).sample.float()
 
     def predict(
         self,
