@@ -45,7 +45,7 @@ def pipeline(data):
         model = load_depth_diffusion(data / "tiny_checkpoint", dtype=dtype)
         if layer is not None:
             convolution = layer(model)
-            convolution.weight *= 60000 / convolution.weight.abs().max()
+            convolution.weight *= 60000 / float(convolution.weight.abs().max())
         pipe = SharpDepthPipeline(model, Ramp(), **options)
         pipe.notices = []
         pipe.on_notice = pipe.notices.append
