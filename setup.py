@@ -19,7 +19,9 @@ RECORDINGS = ["rosbags==0.11.*", "mcap>=1.2", "zstandard>=0.22", "av>=14", "Open
 # The Rerun viewer, a wheel of 170 MB. 0.39 is the last for Python 3.10.
 VIEW = ["rerun-sdk>=0.39"]
 TEST = [
-    "pytest>=8",
+    "pytest>=9",  # faulthandler_exit_on_timeout
+    "pytest-rerunfailures>=15",
+    "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "ruff==0.17.*",
     "onnx>=1.16",

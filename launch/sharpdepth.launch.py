@@ -22,6 +22,7 @@ from sharpdepth_ros.node.launching import (
     argument_descriptions,
     camera_names,
     large_message_environment,
+    memory_environment,
     parameters_from_text,
 )
 from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE, OUTPUTS
@@ -39,7 +40,8 @@ ARGUMENTS = {
     "log_level": ("info", "debug, info, warn or error."),
     "large_messages": (
         "true",
-        "Set config/fastdds_large_messages.xml, if Fast DDS is used and not configured otherwise.",
+        "Set config/fastdds_large_messages.xml, if Fast DDS is used and not configured otherwise, "
+        "and keep the memory of messages.",
     ),
     "rviz": ("false", "Show the outputs of the (first) camera in rviz2."),
     "rviz_frame": ("camera_optical_frame", "Fixed frame of rviz2: the image's frame_id."),
@@ -68,6 +70,7 @@ def _launch(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if value("large_messages") == "true":
         variables, reason = large_message_environment(share / "config/fastdds_large_messages.xml")
         actions.append(LogInfo(msg=reason))
+        variables |= memory_environment()
         actions += [SetEnvironmentVariable(name, text) for name, text in variables.items()]
 
     given = parameters_from_text({name: value(name) for name in argument_descriptions()})

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes trained checkpoints as the package's demo weights: half precision, nothing for resuming.
 
-python scripts/export_demo.py --sharpener RUN --metric-model RUN [--output FOLDER]
+python scripts/export_demo.py --sharpener RUN --metric-model RUN --tiny-vae RUN [--output FOLDER]
 """
 
 import argparse
@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
@@ -27,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sharpener", type=Path, required=True)
     parser.add_argument("--metric-model", type=Path, required=True)
+    parser.add_argument("--tiny-vae", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path("sharpdepth_ros/weights/demo"))
     options = parser.parse_args()
 
@@ -38,6 +39,8 @@ def main() -> None:
     for part in ("scheduler", "tokenizer"):
         shutil.copytree(source / part, target / part)
     shutil.copy(source / ABOUT, target / ABOUT)
+    tiny = AutoencoderTiny.from_pretrained(last_checkpoint(options.tiny_vae) / "tiny_vae")
+    tiny.half().save_pretrained(target / "tiny_vae")
 
     source = last_checkpoint(options.metric_model)
     metric = SmallMetric(json.loads((source / "config.json").read_text()))

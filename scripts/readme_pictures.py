@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--model", default="demo", help="the sharpener: a name or a folder")
     parser.add_argument("--metric-model", default="demo", help="a name or a folder")
     parser.add_argument("--kind", default="room", help="of the scenes")
-    parser.add_argument("--frames", default="67,95", help="numbers; the first one turns")
+    parser.add_argument("--frames", default="44,67", help="numbers; the first one turns")
     parser.add_argument("--width", type=int, default=160, help="of the frames, pixels")
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--list", action="store_true", help="draw held-out frames to choose from")

@@ -6,4 +6,7 @@ prepare "test"
 cd "$ROOT"
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
-exec "$VENV/bin/python" -m pytest "$@"
+# The tests run in a process of their own. One that hangs ends it and shows where (pyproject.toml,
+# faulthandler_timeout), and is done again in a new one: a peer of the node hung in this process once,
+# on a machine where nobody could look. A test that fails is not done again.
+exec "$VENV/bin/python" -m pytest -n 1 --reruns 1 --only-rerun crash "$@"

@@ -15,6 +15,7 @@ run() { # configuration, stage
 }
 run metric metric "$@"
 run vae vae "$@"
+run tiny_vae tiny-vae "$@"
 run lotus lotus "$@"
 run lotus_fine lotus "$@"
 run sharpen_demo sharpen "$@"

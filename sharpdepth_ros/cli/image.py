@@ -39,7 +39,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     image.add_argument(
         "--formats",
         default="png,npy,preview,ply",
-        help="which files to write, separated by commas: png, npy, exr, preview, ply",
+        help="which files to write, separated by commas: png, npy, exr, preview, ply, metric and "
+        "discrepancy (.npy of the metric model alone, and of where the models disagree)",
     )
     _add_run_options(image)
     image.set_defaults(run=_image)
@@ -60,7 +61,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     video.add_argument(
         "--formats",
         default="video",
-        help="what to write, separated by commas: video, and per frame png, npy, exr, preview, ply",
+        help="what to write, separated by commas: video, and per frame those of sharpdepth image",
     )
     video.add_argument("--every", type=int, default=1, help="take every n-th frame")
     video.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="of the video")
@@ -193,6 +194,8 @@ def _formats(options: argparse.Namespace, known: tuple[str, ...]) -> list[str]:
     formats = [part.strip() for part in options.formats.split(",")]
     if unknown := set(formats) - set(known):
         raise ValueError(f"--formats {', '.join(sorted(unknown))}: known are {', '.join(known)}")
+    if options.mode == "metric" and "discrepancy" in formats:
+        raise ValueError("--formats discrepancy: --mode metric runs one model; choose another mode")
     for name in ("batch", "workers"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} is {getattr(options, name)}; give 1 or more")

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 
 from sharpdepth_ros.models.diffusion import DepthDiffusion
@@ -619,6 +620,8 @@ def _share_latents(generator: DepthGenerator, sharpener: DepthDiffusion | None) 
 
 def _checked_image(rgb: Array) -> torch.Tensor:
     """uint8 [H, W, 3], where it was."""
+    if isinstance(rgb, np.ndarray):  # a mirrored or read-only view, as bgr[..., ::-1], is copied
+        rgb = np.require(rgb, requirements=("C", "W"))
     image = torch.as_tensor(rgb)
     if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != torch.uint8 or not image.numel():
         raise ValueError(

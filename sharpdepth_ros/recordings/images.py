@@ -23,14 +23,16 @@ from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-FORMATS = ("png", "npy", "exr", "preview", "ply")
 _ENDINGS = {
     "png": "depth.png",
     "npy": "depth.npy",
     "exr": "depth.exr",
     "preview": "preview.png",
     "ply": "cloud.ply",
+    "metric": "metric.npy",
+    "discrepancy": "discrepancy.npy",
 }
+FORMATS = tuple(_ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def write_depth_files(
         rgb: uint8 [H, W, 3].
         out: with numpy maps.
         formats: some of png (16 bit, millimetres), npy and exr (float32, metres), preview
-            (colours), ply.
+            (colours), ply, metric (npy, metres: the metric model alone), discrepancy (npy, 0 to 1).
         facts: for the .json, besides camera, fit and timings.
     """
     writers = {
@@ -125,6 +127,8 @@ def write_depth_files(
             file, np.concatenate([rgb, colorize_depth(out.depth)], axis=1)
         ),
         "ply": lambda file: _write_cloud(file, rgb, out),
+        "metric": lambda file: np.save(file, out.metric_depth),
+        "discrepancy": lambda file: np.save(file, out.discrepancy),
     }
     for name in formats:
         with written_whole(_file(target, _ENDINGS[name])) as file:

@@ -84,11 +84,14 @@ def _read_result(path: Path) -> ViewFrame:
 
     depth = _read_depth(file("depth.npy"), file("depth.png"))
     mode = facts.get("mode", "sharpdepth")
+    metric = None if mode == "metric" else _map(file("metric.npy"), depth)
     return ViewFrame(
         name,
         depth,
         rgb=_image(file("preview.png"), facts.get("source"), depth),
         camera=_camera(facts.get("intrinsics"), depth),
+        metric_depth=metric,
+        discrepancy=_map(file("discrepancy.npy"), depth),
         timings=facts.get("milliseconds") or {},
         aligned=None if mode == "metric" else facts.get("aligned"),
         method=METHODS.get(mode, mode),
@@ -110,17 +113,27 @@ def _read_snapshot(path: Path) -> ViewFrame:
     facts, folder = json.loads(path.read_text()), path.parent
     seconds, nanoseconds = facts["stamp"]
     depth = _read_depth(folder / "depth.npy", folder / "depth.png")
-    metric, image = folder / "metric.npy", folder / "image.png"
+    image = folder / "image.png"
     return ViewFrame(
         folder.name,
         depth,
         stamp=seconds * 10**9 + nanoseconds,
         rgb=read_rgb(image) if image.is_file() else None,
         camera=_camera(facts.get("intrinsics"), depth),
-        metric_depth=read_array(metric) if metric.is_file() else None,
+        metric_depth=_map(folder / "metric.npy", depth),
         timings=facts.get("milliseconds") or {},
         aligned=facts.get("aligned"),
     )
+
+
+def _map(array: Path, depth: np.ndarray) -> np.ndarray | None:
+    """A map of the size of the depth, where it was written."""
+    if not array.is_file():
+        return None
+    values = read_array(array)
+    if values.shape != depth.shape:
+        raise ValueError(f"{array.name} is {list(values.shape)}, the depth {list(depth.shape)}")
+    return values.astype(np.float32)
 
 
 def _read_depth(array: Path, picture: Path) -> np.ndarray:

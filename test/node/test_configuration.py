@@ -13,6 +13,7 @@ from sharpdepth_ros.node.launching import (
     argument_descriptions,
     camera_names,
     large_message_environment,
+    memory_environment,
     parameters_from_text,
 )
 from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
@@ -130,6 +131,11 @@ class TestLargeMessages:
         variables, reason = large_message_environment(self.PROFILE, environment)
         assert variables == {}
         assert next(iter(environment.values())) in reason or next(iter(environment)) in reason
+
+    def test_memory_is_kept_unless_the_user_chose_an_allocator(self):
+        assert set(memory_environment({})) == {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
+        for chosen in ("MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD"):
+            assert memory_environment({chosen: "1"}) == {}
 
     def test_its_messages_fit_the_cloud_of_a_large_image(self):
         text = re.sub(r' xmlns="[^"]+"', "", self.PROFILE.read_text())

@@ -47,6 +47,17 @@ def test_numpy_gives_numpy_and_torch_gives_torch(pipe):
     np.testing.assert_array_equal(out_numpy.depth, out_torch.depth.numpy())
 
 
+@pytest.mark.filterwarnings("error")
+def test_views_that_torch_cannot_share_give_the_same(pipe):
+    image = scene()
+    expected = pipe(image, processing_resolution=64).depth
+    read_only = image.view()
+    read_only.flags.writeable = False
+    swapped = image[..., ::-1].copy()[..., ::-1]  # as after OpenCV: BGR, looked at as RGB
+    for view in (read_only, swapped, np.asfortranarray(image)):
+        np.testing.assert_array_equal(pipe(view, processing_resolution=64).depth, expected)
+
+
 def test_mode_metric_is_the_metric_model_alone(pipe):
     out = pipe(scene(), mode="metric", processing_resolution=64)
     np.testing.assert_array_equal(out.depth, out.metric_depth)

@@ -66,6 +66,17 @@ def test_every_form_of_depth_is_written_and_they_agree(photo, tmp_path):
     assert set(summary["milliseconds"]) >= {"metric", "sharpen"}
 
 
+def test_what_the_pipeline_joined_is_written_if_asked(photo, tmp_path):
+    arguments = ["image", str(photo()), "--output", str(tmp_path), "--formats"]
+    assert main([*arguments, "npy,metric,discrepancy", *FAST]) == 0
+    depth, metric, discrepancy = (
+        np.load(tmp_path / f"photo_{name}.npy") for name in ("depth", "metric", "discrepancy")
+    )
+    assert depth.shape == metric.shape == discrepancy.shape == (48, 64)
+    assert (metric > 0).all() and (metric != depth).any()
+    assert discrepancy.min() >= 0 and 0 < discrepancy.max() <= 1
+
+
 def test_without_intrinsics_the_metric_models_estimate_is_used(photo, tmp_path):
     out = tmp_path / "out"
     assert main(["image", str(photo()), "--output", str(out), "--mode", "metric", *FAST]) == 0
@@ -119,6 +130,10 @@ def test_two_images_that_would_write_the_same_files_are_refused(photo, tmp_path)
         (
             ["image", "photo.png", "--output", "out", "--formats", "tiff"],
             "--formats tiff: known are",
+        ),
+        (
+            ["image", "a.png", "--output", "b", "--mode", "metric", "--formats", "discrepancy"],
+            "--mode metric runs one model",
         ),
         (["image", "photo.png", "--output", "out", "--intrinsics", "a,b"], "neither numbers nor"),
         (["image", "photo.png", "--output", "out", "--model", "nothing"], "nothing' is neither"),

@@ -219,6 +219,20 @@ def test_what_sharpdepth_image_wrote_is_a_run(frame, tmp_path):
     assert len(Page(report).images) == 2 + 3  # image, depth and its cloud
 
 
+def test_the_metric_model_alone_is_shown_where_it_was_written(frame, tmp_path, capsys):
+    out, formats = given_output(frame, frame.discrepancy), ("npy", "preview", "metric")
+    write_depth_files(tmp_path / "out/photo", frame.rgb, out, [*formats, "discrepancy"], {})
+    (read,) = run_of_results(tmp_path / "out").frames
+    np.testing.assert_array_equal(read.metric_depth, frame.metric_depth)
+    np.testing.assert_array_equal(read.discrepancy, frame.discrepancy)
+    report = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "out"), "--output", str(report)]) == 0
+    assert len(Page(report).images) == 4 + 6  # image, two depths, discrepancy; two clouds
+    np.save(tmp_path / "out/photo_metric.npy", frame.metric_depth[:-1])
+    assert main(["report", str(tmp_path / "out"), "--output", str(report)]) == 1
+    assert "photo_metric.npy is [" in capsys.readouterr().err
+
+
 def test_results_that_are_not_whole_are_told_and_the_others_shown(frame, tmp_path, capsys):
     write_depth_files(tmp_path / "out/photo", frame.rgb, given_output(frame), ["npy", "preview"])
     (tmp_path / "out/broken_depth.json").write_text("{")
