@@ -43,7 +43,9 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.4",
-        "accelerate>=1.0",  # diffusers and transformers load with half the memory, and no warning
+        # diffusers and transformers load with half the memory, and no warning. Before 1.1 it
+        # read the state of a training as any pickle.
+        "accelerate>=1.1",
         "diffusers>=0.33",
         "transformers>=4.46",
         "safetensors>=0.4",

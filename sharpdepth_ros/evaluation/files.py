@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image
+from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image, read_array
 
 SUFFIXES = (".npy", ".png", ".exr", ".tif", ".tiff")
 """What `read_depth` reads."""
@@ -27,7 +27,7 @@ def read_depth(path: Path, png_scale: float = MILLIMETRES) -> np.ndarray:
     """
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        values = np.load(path, allow_pickle=False)
+        values = read_array(path)
     elif suffix == ".exr":
         values = _read_exr(path)
     elif suffix in SUFFIXES:
@@ -50,7 +50,7 @@ def read_image(path: Path) -> np.ndarray:
 
 def read_mask(path: Path) -> np.ndarray:
     """bool [H, W]: where an image file, or a .npy array, is not zero."""
-    values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_image(path)
+    values = read_array(path) if path.suffix == ".npy" else read_image(path)
     return values.any(axis=-1) if values.ndim == 3 else values > 0
 
 

@@ -29,10 +29,34 @@ def decode_image(path: Path, flags: int) -> np.ndarray:
     """
     # Decoded from memory: cv2.imread prints a warning of its own and hides why a file is missing.
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, flags) if data.size else None
+    try:
+        image = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error as error:  # more pixels than OpenCV decodes
+        raise ValueError(f"{path} is not an image that can be read ({error.err})") from error
     if image is None:
         raise ValueError(f"{path} is not an image that can be read ({data.size} bytes)")
     return image
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of numbers in a .npy file.
+
+    Raises:
+        ValueError: it holds something else: pickled objects, which would run code, an archive, or
+            fewer numbers than it says.
+    """
+    try:
+        # Mapped, so that a size that is only claimed takes no memory.
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OverflowError, SyntaxError, MemoryError) as error:
+        raise ValueError(
+            f"{path} is no .npy file of numbers ({error}). Objects in one may run code and are "
+            "not read: save a plain array with numpy.save"
+        ) from error
+    if not isinstance(values, np.ndarray):
+        values.close()
+        raise ValueError(f"{path} is an archive of arrays (.npz); give one array as .npy")
+    return np.array(values)
 
 
 def write_rgb(path: Path, image: np.ndarray) -> None:

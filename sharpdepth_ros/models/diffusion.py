@@ -2,16 +2,30 @@
 """Loads a Lotus or SharpDepth checkpoint folder and runs its two networks, UNet and VAE."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, SchedulerMixin, UNet2DConditionModel
 from torch import nn
 
+from sharpdepth_ros.models.checkpoint_files import (
+    CheckpointError,
+    Network,
+    explained,
+    first_line,
+    load_network,
+    read_json,
+    require_data_only,
+)
 from sharpdepth_ros.models.generator import Space
 from sharpdepth_ros.models.prompt_cache import prompt_embedding_once
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+Schedule = TypeVar("Schedule", bound=SchedulerMixin)
 
 PARTS = {
     "unet": "UNet2DConditionModel",
@@ -31,10 +45,6 @@ RELEASED_RESOLUTION = 768
 
 ABOUT = "sharpdepth_ros.json"
 """File of a checkpoint folder with what the released layout has no place for. Optional."""
-
-
-class CheckpointError(ValueError):
-    """A checkpoint folder that cannot be used; the message names the part and the remedy."""
 
 
 class DepthDiffusion(nn.Module):
@@ -94,6 +104,11 @@ class DepthDiffusion(nn.Module):
         return self.prompt_embedding.dtype
 
     @property
+    def vae_dtype(self) -> torch.dtype:
+        """Of the VAE, which may be wider than the UNet's (see pipeline/overflow.py)."""
+        return next(self.vae.parameters()).dtype
+
+    @property
     def device(self) -> torch.device:
         return self.prompt_embedding.device
 
@@ -111,12 +126,13 @@ class DepthDiffusion(nn.Module):
         Returns:
             [B, C, h / stride, w / stride].
         """
-        mean = self.vae.encode(images.to(self.dtype)).latent_dist.mode()
-        return mean * self.vae.config.scaling_factor
+        mean = self.vae.encode(images.to(self.vae_dtype)).latent_dist.mode()
+        return (mean * self.vae.config.scaling_factor).to(self.dtype)
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         """Image of a latent, float32 [B, 3, h, w], about [-1, 1] and not clamped."""
-        return self.vae.decode(latent / self.vae.config.scaling_factor).sample.float()
+        latent = latent.to(self.vae_dtype) / self.vae.config.scaling_factor
+        return self.vae.decode(latent).sample.float()
 
     def predict(
         self,
@@ -212,9 +228,9 @@ def load_depth_diffusion(
         CheckpointError: the folder or one of its parts is missing, incomplete or of another kind.
     """
     folder = Path(folder)
-    _require_parts(folder)
-    unet = _load(folder, "unet", UNet2DConditionModel.from_pretrained, dtype)
-    vae = _load(folder, "vae", AutoencoderKL.from_pretrained, dtype)
+    require_parts(folder)
+    unet = load_part(folder, "unet", UNet2DConditionModel, dtype)
+    vae = load_part(folder, "vae", AutoencoderKL, dtype)
     _require_compatible(folder, unet, vae)
     schedule, prompt = _load_schedule(folder), prompt_embedding_once(folder, _embed_empty_prompt)
     model = DepthDiffusion(unet, vae, schedule, prompt, space, _trained_resolution(folder))
@@ -222,7 +238,12 @@ def load_depth_diffusion(
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
-def _require_parts(folder: Path) -> None:
+def require_parts(folder: Path) -> None:
+    """Check that a checkpoint folder has all of its subfolders.
+
+    Raises:
+        CheckpointError: it has not.
+    """
     if not folder.is_dir():
         raise CheckpointError(
             f"checkpoint folder {folder} does not exist; give the folder that holds "
@@ -237,22 +258,37 @@ def _require_parts(folder: Path) -> None:
         )
 
 
-def _load(folder: Path, part: str, from_pretrained: Callable, dtype: torch.dtype) -> nn.Module:
-    """One network of the folder; every weight must come from its file."""
+def load_part(folder: Path, part: str, kind: type[Network], dtype: torch.dtype) -> Network:
+    """One network of a checkpoint folder, as `load_network` loads it.
+
+    Raises:
+        CheckpointError: also where the part says that it is of another kind.
+    """
     _require_class(folder, part)
-    try:
-        network, report = from_pretrained(
-            folder / part, torch_dtype=dtype, output_loading_info=True, local_files_only=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{folder / part} cannot be loaded: {first_line(error)}") from error
-    missing = sorted(report["missing_keys"])
-    if missing:
+    return load_network(folder / part, kind, dtype)
+
+
+def load_tokenizer(folder: Path) -> "CLIPTokenizer":
+    """The tokenizer of a checkpoint folder.
+
+    Raises:
+        CheckpointError: it is incomplete, damaged, or would run code.
+    """
+    from transformers import CLIPTokenizer
+
+    files = {file.name for file in (folder / "tokenizer").iterdir()}
+    if not ("tokenizer.json" in files or {"vocab.json", "merges.txt"} <= files):
+        # transformers would make up a tokenizer of its own.
         raise CheckpointError(
-            f"{folder / part} lacks {len(missing)} weights, the first is {missing[0]}; "
-            "the file is of another model or incomplete: fetch it again"
+            f"{folder / 'tokenizer'} holds neither tokenizer.json nor vocab.json with merges.txt"
         )
-    return network
+    require_data_only(folder / "tokenizer")
+    try:
+        return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except Exception as error:  # of several libraries, with no other class in common
+        raise CheckpointError(
+            f"{folder / 'tokenizer'} cannot be loaded: {explained(error)}"
+        ) from error
 
 
 def _require_class(folder: Path, part: str) -> None:
@@ -285,8 +321,27 @@ def _load_schedule(folder: Path) -> DDIMScheduler:
             f"{folder / 'scheduler'}: prediction_type is {config['prediction_type']!r}; Lotus and "
             "SharpDepth predict x0, which is 'sample'"
         )
-    # Lotus predicts x0 whatever the base model's schedule was saved with.
-    return DDIMScheduler.from_config(config, timestep_spacing="trailing", prediction_type="sample")
+    return load_schedule(
+        folder / "scheduler",
+        DDIMScheduler,
+        # Lotus predicts x0 whatever the base model's schedule was saved with.
+        config | {"timestep_spacing": "trailing", "prediction_type": "sample"},
+    )
+
+
+def load_schedule(folder: Path, kind: type[Schedule], config: Mapping[str, Any]) -> Schedule:
+    """A noise schedule of diffusers from its configuration.
+
+    Raises:
+        CheckpointError: the configuration has values that the schedule cannot have.
+    """
+    try:
+        return kind.from_config(dict(config))
+    except Exception as error:  # whatever the numbers lead to
+        raise CheckpointError(
+            f"{folder} holds no noise schedule that can be used: {first_line(error)}; fetch it "
+            "again"
+        ) from error
 
 
 def write_trained_resolution(folder: Path, longest_edge: int) -> None:
@@ -309,38 +364,18 @@ def _trained_resolution(folder: Path) -> int:
 def _embed_empty_prompt(folder: Path) -> torch.Tensor:
     """The text encoder's last hidden state for "", [1, tokens, channels], float32."""
     # Here, because transformers takes a second to import.
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # a bar for a part of a second is noise in a log
-    encoder = _load(folder, "text_encoder", CLIPTextModel.from_pretrained, torch.float32)
-    files = {file.name for file in (folder / "tokenizer").iterdir()}
-    if not ("tokenizer.json" in files or {"vocab.json", "merges.txt"} <= files):
-        # transformers would make up a tokenizer of its own.
-        raise CheckpointError(
-            f"{folder / 'tokenizer'} holds neither tokenizer.json nor vocab.json with merges.txt"
-        )
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder / 'tokenizer'} cannot be loaded: {first_line(error)}"
-        ) from error
+    encoder = load_part(folder, "text_encoder", CLIPTextModel, torch.float32)
+    tokenizer = load_tokenizer(folder)
     ids = tokenizer("", padding="do_not_pad", truncation=True, return_tensors="pt").input_ids
     with torch.inference_mode():
         return encoder.eval()(ids).last_hidden_state.clone()
 
 
-def _read_json(path: Path, part: str) -> dict[str, Any]:
+def _read_json(path: Path, part: str) -> Mapping[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{part}/ of the checkpoint lacks {path.name} ({path})")
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message: libraries append pages of advice."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return read_json(path)

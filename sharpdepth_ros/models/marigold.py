@@ -5,10 +5,32 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from diffusers import MarigoldDepthPipeline
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    LCMScheduler,
+    MarigoldDepthPipeline,
+    UNet2DConditionModel,
+)
 
-from sharpdepth_ros.models.diffusion import RELEASED_RESOLUTION, CheckpointError, first_line
+from sharpdepth_ros.models.checkpoint_files import CheckpointError, first_line, read_json
+from sharpdepth_ros.models.diffusion import (
+    RELEASED_RESOLUTION,
+    load_part,
+    load_schedule,
+    load_tokenizer,
+    require_parts,
+)
 from sharpdepth_ros.models.generator import Space
+
+SETTINGS = (
+    "prediction_type",
+    "scale_invariant",
+    "shift_invariant",
+    "default_denoising_steps",
+    "default_processing_resolution",
+)
+"""What model_index.json says about how the pipeline is used."""
 
 
 class MarigoldGenerator:
@@ -83,12 +105,33 @@ def load_marigold(
     Raises:
         CheckpointError: the folder is not one, or is incomplete.
     """
+    # Part by part, each by its class: diffusers' own loader imports what model_index.json names.
+    from transformers import CLIPTextModel
+
+    require_parts(folder)
+    index = read_json(folder / "model_index.json")
+    networks = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
+    parts = {part: load_part(folder, part, kind, dtype) for part, kind in networks.items()}
     try:
-        pipeline = MarigoldDepthPipeline.from_pretrained(
-            folder, torch_dtype=dtype, local_files_only=True
+        pipeline = MarigoldDepthPipeline(
+            **parts,
+            scheduler=_load_schedule(folder / "scheduler"),
+            tokenizer=load_tokenizer(folder),
+            **{key: index[key] for key in SETTINGS if key in index},
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        return MarigoldGenerator(pipeline.to(device), steps, ensemble_size)
+    except (TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{folder} cannot be loaded as Marigold: {first_line(error)}"
         ) from error
-    return MarigoldGenerator(pipeline.to(device), steps, ensemble_size)
+
+
+def _load_schedule(folder: Path) -> DDIMScheduler | LCMScheduler:
+    config = read_json(folder / "scheduler_config.json")
+    name = config.get("_class_name")
+    known = {kind.__name__: kind for kind in (DDIMScheduler, LCMScheduler)}
+    if name not in known:
+        raise CheckpointError(
+            f"{folder} holds a {name!r}; Marigold's noise schedule is {' or '.join(known)}"
+        )
+    return load_schedule(folder, known[name], config)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sharpdepth_ros.models.diffusion import CheckpointError, first_line
+from sharpdepth_ros.models.checkpoint_files import CheckpointError, first_line
 from sharpdepth_ros.models.focal_length import horizontal_focal_lengths
 from sharpdepth_ros.models.metric import MetricDepth, check_inputs
 

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads models by name or from a folder: metric depth models, and diffusion depth models."""
 
-import json
-import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-from sharpdepth_ros.models.diffusion import CheckpointError, DepthDiffusion, load_depth_diffusion
+from sharpdepth_ros.models.checkpoint_files import CheckpointError, read_json, read_tensors
+from sharpdepth_ros.models.diffusion import DepthDiffusion, load_depth_diffusion
 from sharpdepth_ros.models.generator import DepthGenerator
 from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
@@ -129,29 +127,27 @@ def _has_released_vae(model: DepthDiffusion) -> bool:
 
 def _is_marigold(folder: Path) -> bool:
     index = folder / "model_index.json"
-    return index.is_file() and "Marigold" in index.read_text()
+    return index.is_file() and "Marigold" in str(read_json(index).get("_class_name"))
 
 
 def _place(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     return network.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> Mapping[str, Any]:
     file = folder / "config.json"
     if not file.is_file():
         raise CheckpointError(
             f"{folder} is not a metric model: it has neither a config.json nor an .onnx graph. "
             f"Give a folder in the published layout or one of {', '.join(names_of('metric'))}"
         )
-    try:
-        return json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{file} is not JSON: {error}") from error
+    return read_json(file)
 
 
-def _load_native(folder: Path, config: dict[str, Any]) -> nn.Module:
-    name = config.get("model", {}).get("name")
-    if name not in NATIVE:
+def _load_native(folder: Path, config: Mapping[str, Any]) -> nn.Module:
+    model = config.get("model")
+    name = model.get("name") if isinstance(model, dict) else None
+    if not isinstance(name, str) or name not in NATIVE:
         raise CheckpointError(
             f"{folder / 'config.json'}: model.name is {name!r}; known are {', '.join(NATIVE)} "
             "and transformers' depth models, which have a model_type"
@@ -170,17 +166,8 @@ def _load_native(folder: Path, config: dict[str, Any]) -> nn.Module:
 
 
 def _read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
-    safetensors, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
-    try:
-        if safetensors.is_file():
-            return load_file(safetensors)
-        if pickled.is_file():
-            # weights_only: tensors are read, code that a pickle may carry is not run.
-            return torch.load(pickled, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{pickled} cannot be read as tensors: it is damaged or carries code, which is not run"
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
-        raise CheckpointError(f"the weights in {folder} cannot be read: {error}") from error
-    raise CheckpointError(f"{folder} has neither {safetensors.name} nor {pickled.name}")
+    files = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    for file in files:
+        if file.is_file():
+            return read_tensors(file)
+    raise CheckpointError(f"{folder} has neither {files[0].name} nor {files[1].name}")

@@ -7,7 +7,8 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import nn
 
-from sharpdepth_ros.models.diffusion import CheckpointError, DepthDiffusion, first_line
+from sharpdepth_ros.models.checkpoint_files import CheckpointError, load_network
+from sharpdepth_ros.models.diffusion import DepthDiffusion
 
 
 class TinyVae(nn.Module):
@@ -74,17 +75,5 @@ def load_tiny_vae(
     """
     if (folder / "tiny_vae").is_dir():
         folder = folder / "tiny_vae"
-    try:
-        network, report = AutoencoderTiny.from_pretrained(
-            folder, torch_dtype=dtype, output_loading_info=True, local_files_only=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(
-            f"{folder} cannot be loaded as a tiny VAE: {first_line(error)}"
-        ) from error
-    if report["missing_keys"]:
-        raise CheckpointError(
-            f"{folder} lacks {len(report['missing_keys'])} weights of a tiny VAE, the first is "
-            f"{min(report['missing_keys'])}"
-        )
+    network = load_network(folder, AutoencoderTiny, dtype)
     return TinyVae(network.to(device)).eval().requires_grad_(False)

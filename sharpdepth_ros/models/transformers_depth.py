@@ -12,10 +12,15 @@ from torch.nn import functional as F
 from transformers import AutoModelForDepthEstimation
 from transformers.utils import logging as transformers_logging
 
-from sharpdepth_ros.models.diffusion import CheckpointError, first_line
+from sharpdepth_ros.models.checkpoint_files import (
+    CheckpointError,
+    explained,
+    read_json,
+    require_data_only,
+)
 from sharpdepth_ros.models.focal_length import horizontal_focal_lengths
 from sharpdepth_ros.models.metric import MetricDepth, check_inputs
-from sharpdepth_ros.models.transformers_images import ImageSettings, read_json, resize_as_pil
+from sharpdepth_ros.models.transformers_images import ImageSettings, resize_as_pil
 
 
 class TransformersDepth(nn.Module):
@@ -249,6 +254,7 @@ def load_transformers_depth(
             f"{file}: the encoder is {config.get('backbone')!r}, which is fetched from elsewhere "
             "or needs timm; take a checkpoint that describes it in backbone_config"
         )
+    require_data_only(folder)
     ADAPTERS[kind].check(config, file)
     images = ImageSettings.read(folder)
     network = _load_network(folder).to(device=device, dtype=dtype)
@@ -269,7 +275,7 @@ def _load_network(folder: Path) -> nn.Module:
             trust_remote_code=False,
         )
     except Exception as error:  # of several libraries, with no other class in common
-        raise CheckpointError(f"{folder} cannot be loaded: {first_line(error)}") from error
+        raise CheckpointError(f"{folder} cannot be loaded: {explained(error)}") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
     missing = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})

@@ -4,16 +4,13 @@
 transformers' own image processors need torchvision, or go through PIL on the CPU.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from sharpdepth_ros.models.diffusion import CheckpointError
+from sharpdepth_ros.models.checkpoint_files import CheckpointError, read_json
 
 CONFIG = "preprocessor_config.json"
 FILTERS = {2: "bilinear", 3: "bicubic"}
@@ -105,20 +102,3 @@ def resize_as_pil(image: torch.Tensor, size: tuple[int, int], filter: str) -> to
     """
     image = F.interpolate(image, size, mode=filter, align_corners=False, antialias=True)
     return image.clamp(0, 255)
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON file of a checkpoint folder.
-
-    Raises:
-        CheckpointError: it is missing or is not JSON.
-    """
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path.parent} has no {path.name}; give a folder as transformers' save_pretrained or "
-            "the Hugging Face hub makes it"
-        )
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error

@@ -78,6 +78,7 @@ class FrameWork:
     def load(self) -> None:
         pipeline = self._pipeline_factory(self._parameters())
         self.device = torch.device(pipeline.device)
+        pipeline.on_notice = lambda notice: self._problems.warning("precision", notice)
         self._processor = FrameProcessor(pipeline, self._parameters)
         self._processor.warm_up()
 

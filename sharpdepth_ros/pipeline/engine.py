@@ -121,6 +121,11 @@ class Engine:
             return function(*inputs)
         return self._calls(key, function, *inputs)
 
+    def forget_recordings(self) -> None:
+        """Record every graph anew; called when networks have been replaced."""
+        if self._calls is not None:
+            self._calls = ReplayedCalls(CudaGraph)
+
     def prepare(self, network: Network) -> Network:
         """The network as this engine runs it.
 
@@ -136,7 +141,8 @@ class Engine:
             _set_attention(network, options.fused_attention)
             if options.channels_last:
                 network.to(memory_format=torch.channels_last)
-            if network.dtype == torch.bfloat16:
+            wide = network.vae_dtype if isinstance(network, DepthDiffusion) else network.dtype
+            if wide == torch.bfloat16:
                 _end_in_float32(network)
         if options.compile:
             network.compile_networks()

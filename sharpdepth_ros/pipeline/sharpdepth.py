@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SharpDepth, step by step: metric depth, generator pass, gate, sharpener, alignment."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,12 @@ from sharpdepth_ros.pipeline.draft_memory import Draft, DraftMemory
 from sharpdepth_ros.pipeline.engine import Engine, EngineOptions
 from sharpdepth_ros.pipeline.noise import Noise, NoiseSource, Shape
 from sharpdepth_ros.pipeline.output import Array, SharpDepthOutput
+from sharpdepth_ros.pipeline.overflow import (
+    OverflowWatch,
+    wholly_wide,
+    wide_dtype,
+    with_wide_vae,
+)
 from sharpdepth_ros.pipeline.presets import Preset, find_preset
 from sharpdepth_ros.pipeline.resizing import ProcessingImage, to_processing_size
 from sharpdepth_ros.pipeline.timing import StageTimer
@@ -56,6 +63,8 @@ class SharpDepthPipeline:
         generator: f_G; the sharpener where no other was given.
         preset: how much work is spent on a frame.
         engine: how the networks are run.
+        on_notice: called with what the user should know and nothing failed of; warns as Python
+            does unless it is replaced.
     """
 
     def __init__(
@@ -100,7 +109,12 @@ class SharpDepthPipeline:
         self._noise = NoiseSource(self._device)
         self.engine = Engine(self._device, engine)
         self.engine.prepare_metric_model(metric_model)
+        self.on_notice: Callable[[str], None] = partial(warnings.warn, stacklevel=2)
+        self._tiny_vae = tiny_vae
         self._prepare_networks(tiny_vae)
+        half = torch.float16 in (getattr(n, "dtype", None) for n in (self.sharpener, generator))
+        self._watch = OverflowWatch(self._device) if half else None
+        self._widenings = [("VAE", with_wide_vae), ("UNet", wholly_wide)]
 
     def _prepare_networks(self, tiny_vae: TinyVae | None) -> None:
         """The networks as the engine runs them. One UNet stays one, and its weights are shared."""
@@ -291,6 +305,48 @@ class SharpDepthPipeline:
     ) -> list[SharpDepthOutput]:
         """The frame, for a batch of images of one size."""
         self._check(call)
+        self._widen_after_overflow(memory)  # of an earlier frame, on a GPU
+        outputs = self._frame(images, cameras, call, noise, memory)
+        # A GPU's frame has not ended yet. It overflows to the metric depth, as any frame whose
+        # sharpened depth cannot be fitted; here the frame is made again.
+        while self.device.type != "cuda" and self._widen_after_overflow(memory):
+            outputs = self._frame(images, cameras, call, noise, memory)
+        return outputs
+
+    def _widen_after_overflow(self, memory: DraftMemory | None) -> bool:
+        """Replace the networks by wider ones if a frame was too much for float16."""
+        if self._watch is None or not self._watch.overflowed():
+            return False
+        (part, widen), *self._widenings = self._widenings
+        if not self._widenings:
+            self._watch = None
+        dtype = wide_dtype(self.device)
+
+        def wide(model):
+            return widen(model, dtype) if isinstance(model, DepthDiffusion | TinyVae) else model
+
+        same = self.generator is self.sharpener
+        self.sharpener, self._tiny_vae = wide(self.sharpener), wide(self._tiny_vae)
+        self.generator = self.sharpener if same else wide(self.generator)
+        self._prepare_networks(self._tiny_vae)
+        self.engine.forget_recordings()
+        if memory is not None:
+            memory.forget()
+        name = "bf16" if dtype == torch.bfloat16 else "fp32"
+        self.on_notice(
+            f"half precision (fp16) is too narrow for the {part}: values became infinite. It runs "
+            f"in {name} from now on; precision:={name} does so from the start"
+        )
+        return True
+
+    def _frame(
+        self,
+        images: list[Array],
+        cameras: list[Array] | None,
+        call: _Call,
+        noise: tuple[Array, Array | None] | None,
+        memory: DraftMemory | None,
+    ) -> list[SharpDepthOutput]:
         timer = StageTimer(self.device)
         with timer.stage("preprocess"):
             pictures = [_checked_image(rgb) for rgb in images]
@@ -437,6 +493,8 @@ class SharpDepthPipeline:
             )
         with timer.stage("sharpen"):
             (sharpened,) = run("sharpen", self._redraw, image_latent, gated)
+        if self._watch is not None:
+            self._watch.look_at(drawn, sharpened)
         return metric, sharpened, discrepancy, extent.flat
 
     # The passes of the method: of tensors alone, so that the engine can record and replay them.
@@ -502,6 +560,8 @@ class SharpDepthPipeline:
         metric = self._measure(timer, image)
         with timer.stage("generate"):
             affine = self._draw(image.rgb, noise.generator, call.lotus_steps)
+        if self._watch is not None:
+            self._watch.look_at(affine)
         extent = DepthRange.of(metric.depth)
         drawn = self._as_normalised_depth(affine, metric.depth, extent)
         discrepancy = discrepancy_map(drawn, extent.normalise(metric.depth))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from sharpdepth_ros.export.depth_files import read_array
+
 FORMS = (
     "give fx,fy,cx,cy in pixels, or a file: .npy or .txt with a 3 x 3 matrix, .json or .yaml with "
     "K, camera_matrix or intrinsics"
@@ -87,7 +89,7 @@ def _parse_numbers(text: str) -> np.ndarray:
 def _read_file(path: Path) -> np.ndarray:
     try:
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            return read_array(path)
         if path.suffix == ".txt":
             return np.loadtxt(path)
         tree = json.loads(path.read_text()) if path.suffix == ".json" else _load_yaml(path)

@@ -31,6 +31,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sharpdepth_ros.export.depth_files import read_array
+
 from .renderer import Frame
 from .sampling import Sample, SampleOptions, render_sample
 
@@ -103,7 +105,7 @@ def read_frame(out_dir: str | os.PathLike, index: int) -> Frame:
     rgb = np.asarray(Image.open(_file(root, "rgb", index, "png")))
     exact = _file(root, "depth", index, "npy")
     if exact.exists():
-        depth = np.load(exact)
+        depth = read_array(exact)
     else:
         millimetres = np.asarray(Image.open(_file(root, "depth", index, "png")))
         depth = millimetres.astype(np.float32) / 1000

@@ -132,7 +132,10 @@ def load_config(path: str | Path | None, overrides: list[str], stage: type) -> T
         tree.setdefault(section, {})
         if not isinstance(tree[section], dict) or not name:
             raise ValueError(f"override {override!r}: write section.key=value")
-        tree[section][name] = yaml.safe_load(value)
+        try:
+            tree[section][name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"override {override!r}: no plain YAML value: {error}") from error
     sections = {
         "stage": stage,
         "data": DataConfig,
@@ -154,7 +157,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+        raise ValueError(f"{path} is not plain YAML: {error}") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path} holds no sections (stage, data, optimizer, run)")
     return tree

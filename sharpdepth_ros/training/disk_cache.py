@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sharpdepth_ros.export.depth_files import read_array
+
 
 class DiskCache:
     """One float16 file per image, named after the image and the network.
@@ -42,7 +44,7 @@ class DiskCache:
         if missing:
             for index, one in zip(missing, make(missing).cpu(), strict=True):
                 _write(files[index], one.float().numpy().astype(np.float16))
-        maps = np.stack([np.load(file, allow_pickle=False) for file in files])
+        maps = np.stack([read_array(file) for file in files])
         return torch.from_numpy(maps.astype(np.float32))
 
     def _file(self, key: str) -> Path:

@@ -15,6 +15,13 @@ from accelerate.utils import ProjectConfiguration, is_tensorboard_available
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from sharpdepth_ros.models.checkpoint_files import (
+    CheckpointError,
+    explained,
+    read_json,
+    read_pickle,
+    require_data_only,
+)
 from sharpdepth_ros.models.diffusion import write_trained_resolution
 from sharpdepth_ros.training.checkpoints import (
     checkpoints_of,
@@ -30,6 +37,9 @@ from sharpdepth_ros.training.stages.base import Stage
 
 STATE = "training_state"
 """Subfolder of a checkpoint with what only a resumed run needs."""
+
+STAGE_STATE = "stage.pt"
+"""File in it with the stage's state beside its network's weights, where it has some."""
 
 
 class LossNotFinite(RuntimeError):
@@ -73,8 +83,6 @@ class Trainer:
         )
         self.network, self.optimizer = self.accelerator.prepare(stage.network, optimizer)
         stage.attach(self.network, self.accelerator.device)
-        if stage.state is not None:
-            self.accelerator.register_for_checkpointing(stage.state)
         self.step, self.seconds = 0, 0.0
         self.unreadable: dict[str, str] = {}
         self._last_saved = -1
@@ -203,6 +211,8 @@ class Trainer:
         def write(folder: Path) -> None:
             accelerator.save_state(str(folder / STATE))
             if accelerator.is_main_process:
+                if self.stage.state is not None:
+                    torch.save(self.stage.state.state_dict(), folder / STATE / STAGE_STATE)
                 self.stage.export(folder)
                 if (folder / "unet").is_dir():  # pipelines run it at its own size
                     data = self.config.data
@@ -238,12 +248,35 @@ class Trainer:
         if not existing:
             return
         state = existing[-1] / STATE
-        self.accelerator.load_state(str(state))
-        progressed = json.loads((state / "progress.json").read_text())
+        self._load_state(state)
+        progressed = read_json(state / "progress.json")
         self.step, self.seconds = progressed["step"], progressed["seconds"]
         self._last_saved = self.step
         if self.accelerator.is_main_process:
             self._forget_log_after(self.step)
+
+    def _load_state(self, folder: Path) -> None:
+        """Weights, optimiser and the stage's state of a checkpoint, which someone may have given
+        on: nothing in it is run.
+
+        accelerate reads its own files as tensors, but states that are registered with it as any
+        pickle; so the stage's state is read here.
+        """
+        require_data_only(folder)
+        # Earlier checkpoints have it under a name that accelerate takes for its own.
+        earlier = folder / "custom_checkpoint_0.pkl"
+        if self.accelerator.is_main_process and earlier.is_file():
+            earlier.rename(folder / STAGE_STATE)
+        self.accelerator.wait_for_everyone()
+        try:
+            self.accelerator.load_state(str(folder))
+        except Exception as error:  # whatever the files hold
+            raise CheckpointError(
+                f"{folder} cannot be continued from: {explained(error)}. Remove "
+                f"{folder.parent.name}/, to continue from the checkpoint before it"
+            ) from error
+        if self.stage.state is not None:
+            self.stage.state.load_state_dict(read_pickle(folder / STAGE_STATE))
 
     def _log(self, logs: dict[str, torch.Tensor], bar: tqdm) -> None:
         values = {name: float(value) for name, value in logs.items()}

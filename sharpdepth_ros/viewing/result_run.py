@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image, read_rgb
+from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image, read_array, read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame
 
@@ -130,7 +130,7 @@ def _map(array: Path, depth: np.ndarray) -> np.ndarray | None:
     """A map of the size of the depth, where it was written."""
     if not array.is_file():
         return None
-    values = np.load(array, allow_pickle=False)
+    values = read_array(array)
     if values.shape != depth.shape:
         raise ValueError(f"{array.name} is {list(values.shape)}, the depth {list(depth.shape)}")
     return values.astype(np.float32)
@@ -139,7 +139,7 @@ def _map(array: Path, depth: np.ndarray) -> np.ndarray | None:
 def _read_depth(array: Path, picture: Path) -> np.ndarray:
     """Metres, float32 [H, W], from whichever of both is there."""
     if array.is_file():
-        depth = np.load(array, allow_pickle=False)
+        depth = read_array(array)
     elif picture.is_file():
         depth = decode_image(picture, cv2.IMREAD_UNCHANGED) / MILLIMETRES
     else:

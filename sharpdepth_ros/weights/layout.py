@@ -13,6 +13,9 @@ CHECKPOINT_PARTS = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
 NETWORKS = ("unet", "vae", "text_encoder")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".onnx", ".pth", ".pt")
 
+LONGEST_HEADER = 10**8
+"""Bytes of a safetensors header that its own library still reads."""
+
 
 def faults_of(folder: Path, kind: Kind) -> list[str]:
     """What is missing from a model's folder or visibly broken in it; empty for a good one."""
@@ -51,7 +54,7 @@ def _broken_files(folder: Path) -> list[str]:
             faults.append(f"{name} is a link to a file that is gone")
         elif file.name.endswith(".index.json"):
             faults += [f"no {name.parent / shard}" for shard in _missing_shards(file)]
-        elif file.suffix == ".safetensors" and (shortage := _shortage(file)):
+        elif file.suffix == ".safetensors" and (shortage := shortage_of(file)):
             faults.append(f"{name} is cut off: {shortage}")
     return faults
 
@@ -65,7 +68,7 @@ def _missing_shards(index: Path) -> list[str]:
     return sorted(shard for shard in shards if not (index.parent / shard).is_file())
 
 
-def _shortage(file: Path) -> str | None:
+def shortage_of(file: Path) -> str | None:
     """How a safetensors file is shorter than its header says, None if it is not.
 
     The format is an eight-byte length, a JSON header of that length with each tensor's place, and
@@ -74,12 +77,17 @@ def _shortage(file: Path) -> str | None:
     size = file.stat().st_size
     with file.open("rb") as stream:
         prefix = stream.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-        if 8 + length > size:
+        if len(prefix) < 8:
             return f"{size} bytes, not even its header"
+        (length,) = struct.unpack("<Q", prefix)
+        if 8 + length > size:
+            return f"{size} bytes, and its header alone would have {length}"
+        if length > LONGEST_HEADER:
+            return f"its header would have {length} bytes"
         try:
             tensors = json.loads(stream.read(length))
-            end = max((t["data_offsets"][1] for t in tensors.values() if "dtype" in t), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            ends = [t["data_offsets"][1] for t in tensors.values() if "dtype" in t]
+            needed = 8 + length + max(ends, default=0)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             return "its header cannot be read"
-    return None if 8 + length + end <= size else f"{size} of {8 + length + end} bytes"
+    return None if needed <= size else f"{size} of {needed} bytes"

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 from torch.nn import functional as F
 
-from sharpdepth_ros.models.diffusion import CheckpointError
+from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.metric3d import load_metric3d
 

@@ -21,7 +21,7 @@ from transformers import (
     ZoeDepthForDepthEstimation,
 )
 
-from sharpdepth_ros.models.diffusion import CheckpointError
+from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.transformers_depth import load_transformers_depth
 from sharpdepth_ros.models.transformers_images import ImageSettings

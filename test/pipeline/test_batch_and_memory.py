@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderTiny
 
 from sharpdepth_ros import SharpDepthPipeline
-from sharpdepth_ros.models.diffusion import CheckpointError
+from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
 from sharpdepth_ros.pipeline.discrepancy import DepthRange
 from sharpdepth_ros.pipeline.draft_memory import DraftMemory

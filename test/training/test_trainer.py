@@ -50,7 +50,7 @@ def test_a_resumed_run_ends_with_the_same_bits(stage, stack, tmp_path):
     weights = [load_file(state / "model.safetensors") for state in states]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     if stage == "sharpen":
-        averages = [torch.load(s / "custom_checkpoint_0.pkl") for s in states]
+        averages = [torch.load(s / "stage.pt", weights_only=True) for s in states]
         assert averages[0]["updates"] == averages[1]["updates"] == 4
         first, second = (a["network"] for a in averages)
         assert all(torch.equal(first[name], second[name]) for name in first)

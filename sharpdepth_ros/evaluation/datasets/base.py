@@ -89,6 +89,8 @@ class DepthDataset(ABC):
         self.crop = None if crop == "none" else crop
         self._file("")
         images = list(frames) if frames is not None else self._find()
+        for image in images:
+            self._require_below(image)
         if not images:
             raise MissingData(f"{self.root} holds no image of {self.title}. {self.how_to_get}")
         self._images = images if limit is None else images[:limit]
@@ -149,11 +151,20 @@ class DepthDataset(ABC):
 
         Raises:
             MissingData: it is not.
+            ValueError: the path, which a table of the data set may have given, leads elsewhere.
         """
+        self._require_below(relative)
         path = self.root / relative
         if not path.exists():
             raise MissingData(f"{path} is missing. {self.how_to_get}")
         return path
+
+    def _require_below(self, relative: str | Path) -> None:
+        if Path(relative).is_absolute() or ".." in Path(relative).parts:
+            raise ValueError(
+                f"{str(relative)!r} leads out of the data set {self.root}; get its tables, or the "
+                "list of frames, again"
+            )
 
     def _rgb(self, image: str) -> np.ndarray:
         return read_rgb(self._file(image))

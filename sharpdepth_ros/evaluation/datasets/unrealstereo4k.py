@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, Sample, everywhere, pinhole
+from sharpdepth_ros.export.depth_files import read_array
 
 CAMERA = (1920.0, 1920.0, 1920.0, 1080.0)
 BASELINE = 0.5
@@ -40,7 +41,7 @@ class UnrealStereo4K(DepthDataset):
     def _read(self, image: str) -> Sample:
         path = Path(image)
         disparity_path = path.parent.parent / "Disp0" / f"{path.stem}.npy"
-        disparity = np.load(self._file(disparity_path)).astype(np.float32)
+        disparity = read_array(self._file(disparity_path)).astype(np.float32)
         depth = depth_from_disparity(disparity, CAMERA[0] * BASELINE, self.max_depth)
         return Sample(
             self._name(image), self._rgb(image), depth, everywhere(depth), pinhole(*CAMERA)

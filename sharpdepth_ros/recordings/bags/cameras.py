@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
 
 _PICTURES = (messages.IMAGE, messages.COMPRESSED_IMAGE)
+_NAMESPACE = re.compile(r"\w{1,200}(/\w{1,200}){0,15}", re.ASCII)
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")
 
 
@@ -97,7 +99,16 @@ def choose_cameras(
 
 
 def _namespace(name: str) -> str:
+    """With a slash in front; empty for the root. Folders are named after it.
+
+    Raises:
+        ValueError: it is not a ROS name.
+    """
     stripped = name.strip("/")
+    if stripped and not _NAMESPACE.fullmatch(stripped):
+        raise ValueError(
+            f"{name[:80]!r} is no namespace: its parts are letters, digits and underscores"
+        )
     return f"/{stripped}" if stripped else ""
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import (
@@ -60,6 +62,6 @@ def describe(topic: Topic) -> tuple[str, str]:
         store.register(types)
         return definition, store.hash_rihs01(topic.type)
     except (TypesysError, KeyError, ValueError):
-        if not definition:
-            raise
+        if not definition:  # not even the type's name is one
+            return "", f"RIHS01_{hashlib.sha256(topic.type.encode()).hexdigest()}"
         return describe(Topic(topic.name, topic.type, "", "", topic.qos))

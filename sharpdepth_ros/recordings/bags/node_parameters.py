@@ -37,7 +37,10 @@ def read_parameters(files: Iterable[Path], assignments: Iterable[str]) -> Parame
         if not (name and equals):
             raise ValueError(f"{text!r} is not NAME=VALUE, such as point_stride=2")
         string = isinstance(DEFAULTS.get(name), str)
-        values[name] = value if string else yaml.safe_load(value)
+        try:
+            values[name] = value if string else yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{text!r}: the value is not plain YAML: {error}") from error
     unknown = values.keys() - SPECS.keys()
     if unknown:
         raise ValueError(

@@ -21,6 +21,8 @@ from sharpdepth_ros.recordings.bags.topic import Topic
 from sharpdepth_ros.recordings.problems import Problems
 
 STORAGES = {".db3": "sqlite3", ".mcap": "mcap"}
+#: Bytes. A message announces its size before it is unpacked, and that much memory is taken for it.
+_LARGEST_MESSAGE = 2**30
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -107,7 +109,7 @@ class Bag:
         for topic, stamp, data in self._source.messages(wanted, start, end):
             if data[:4] == _ZSTD_MAGIC:  # packed one by one, where no metadata.yaml told rosbags
                 try:
-                    data = zstandard.ZstdDecompressor().decompress(data)
+                    data = unpacked_message(data)
                 except zstandard.ZstdError as error:
                     self.problems.note(f"messages of {topic.name} are damaged", str(error))
                     continue
@@ -231,8 +233,23 @@ class _Files:
         return unpacked
 
 
+def unpacked_message(data: bytes) -> bytes:
+    """A message that was packed by itself.
+
+    Raises:
+        zstandard.ZstdError: it is damaged, or of an absurd size.
+    """
+    size = zstandard.get_frame_parameters(data).content_size
+    if size > _LARGEST_MESSAGE and size != zstandard.CONTENTSIZE_UNKNOWN:
+        raise zstandard.ZstdError(f"a message of {size} bytes is announced")
+    return zstandard.ZstdDecompressor().decompress(data)
+
+
 def _open(path: Path, files: list[Path], problems: Problems) -> Source:
-    if not any(has_journal(file) for file in files):
+    strangers = _listed_elsewhere(path)
+    for name in strangers:
+        problems.note(f"metadata.yaml lists {name!r}, which is outside of the bag and is not read")
+    if not strangers and not any(has_journal(file) for file in files):
         try:
             source = SoundBag(path, files)
             source.problems = problems
@@ -284,6 +301,17 @@ def _metadata(path: Path) -> dict:
         return dict(yaml.safe_load(text)["rosbag2_bagfile_information"])
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
         return {}
+
+
+def _listed_elsewhere(path: Path) -> list[str]:
+    """Files that metadata.yaml lists and that do not lie in the bag's folder."""
+    listed = _metadata(path).get("relative_file_paths") or []
+    # Until Foxy the paths began with the bag's own folder.
+    return [
+        str(name)
+        for name in listed
+        if Path(str(name)).is_absolute() or ".." in Path(str(name)).parts
+    ]
 
 
 def _described_topics(metadata: dict) -> list[Topic]:

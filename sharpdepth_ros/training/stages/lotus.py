@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import nn
 
+from sharpdepth_ros.models.checkpoint_files import load_network
 from sharpdepth_ros.pipeline.discrepancy import DepthRange
 from sharpdepth_ros.training.checkpoint_folder import (
     SmallBase,
@@ -59,7 +60,7 @@ class LotusStage:
         if options.init is not None:
             self._base = find_checkpoint(options.init, "generator")
         else:
-            vae = AutoencoderKL.from_pretrained(last_checkpoint(options.vae) / "vae")
+            vae = load_network(last_checkpoint(options.vae) / "vae", AutoencoderKL)
             unet = small_unet(
                 vae.config.latent_channels, options.channels, options.attention, options.layers
             )

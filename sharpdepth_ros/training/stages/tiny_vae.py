@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import nn
 
+from sharpdepth_ros.models.checkpoint_files import load_network
 from sharpdepth_ros.training.augmentation import random_part_of_range
 from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
 from sharpdepth_ros.training.data import Batch
@@ -64,7 +65,7 @@ class TinyVaeStage:
 
     def __init__(self, options: TinyVaeOptions) -> None:
         self._options = options
-        teacher = AutoencoderKL.from_pretrained(last_checkpoint(options.vae) / "vae")
+        teacher = load_network(last_checkpoint(options.vae) / "vae", AutoencoderKL)
         self._teacher = teacher.eval().requires_grad_(False)
         self._tiny = self._build()
         self.network = _BothHalves(self._tiny)
@@ -112,7 +113,7 @@ class TinyVaeStage:
     def _build(self) -> AutoencoderTiny:
         o, levels = self._options, len(self._teacher.config.block_out_channels)
         if o.init is not None:
-            return AutoencoderTiny.from_pretrained(last_checkpoint(o.init) / "tiny_vae")
+            return load_network(last_checkpoint(o.init) / "tiny_vae", AutoencoderTiny)
         for name in ("encoder_blocks", "decoder_blocks"):
             if len(getattr(o, name)) != levels:
                 raise ValueError(

@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
+from sharpdepth_ros.models.checkpoint_files import load_network
 from sharpdepth_ros.training.augmentation import random_part_of_range
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.losses import edge_l1, kl_divergence
@@ -121,7 +122,7 @@ class VaeStage:
     def _build(self) -> AutoencoderKL:
         o = self._options
         if o.init is not None:
-            return AutoencoderKL.from_pretrained(o.init)
+            return load_network(Path(o.init), AutoencoderKL)
         levels = len(o.channels)
         return AutoencoderKL(
             block_out_channels=o.channels,

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Relations between answers of the real pipeline, with the demo weights, where no truth is needed.
+
+A change of the image or the camera whose effect on the depth is known: mirrored, scaled, cropped,
+padded, brighter. Networks keep these relations as well as they were trained, so each has a bound,
+twice what was measured on other rooms than the ones here (docs/reliability.md has the figures).
+"""
+
+import cv2
+import numpy as np
+import pytest
+
+from sharpdepth_ros import SharpDepthPipeline
+from sharpdepth_ros.synthetic import SampleOptions, render_sample
+
+W, H = 320, 240
+FRAMES = 2
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return SharpDepthPipeline.from_pretrained(
+        "demo", metric_model="demo", device="cpu", precision="fp32"
+    )
+
+
+@pytest.fixture(scope="module", params=range(FRAMES))
+def view(request, pipe):
+    """A picture of a room, its camera, and the pipeline's answer."""
+    options = SampleOptions(seed=53, width=W, height=H, kind="room", views_per_scene=1)
+    frame = render_sample(options, request.param).frame
+    rgb, camera = np.ascontiguousarray(frame.rgb), np.array(frame.intrinsics, dtype=np.float64)
+    return rgb, camera, pipe(rgb, camera)
+
+
+def moved(camera, right, down):
+    """The camera of an image whose corner lies that many pixels to the left and above."""
+    camera = camera.copy()
+    camera[:2, 2] += right, down
+    return camera
+
+
+def assert_close(depth, wanted, median, most):
+    """Relative errors: their median, and what 95 % of the pixels stay below."""
+    error = np.abs(depth - wanted) / wanted
+    assert np.median(error) < median
+    assert np.quantile(error, 0.95) < most
+
+
+def both(out):
+    """The answer and the metric model's."""
+    return out.depth, out.metric_depth
+
+
+def test_a_mirrored_image_gives_mirrored_depth(pipe, view):
+    rgb, camera, out = view
+    mirrored = camera.copy()
+    mirrored[0, 2] = W - 1 - camera[0, 2]
+    again = pipe(np.ascontiguousarray(rgb[:, ::-1]), mirrored)
+    for depth, wanted in zip(both(again), both(out), strict=True):
+        assert_close(depth[:, ::-1], wanted, 0.08, 0.25)
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+def test_a_longer_lens_that_sees_the_same_picture_is_farther_away(factor, pipe, view):
+    rgb, camera, out = view
+    longer = camera.copy()
+    longer[0, 0] *= factor
+    longer[1, 1] *= factor
+    again = pipe(rgb, longer)
+    for depth, wanted in zip(both(again), both(out), strict=True):
+        assert np.median(depth / wanted) == pytest.approx(factor, rel=0.05)
+    # Within the picture the metric model's shape stays.
+    shape = again.metric_depth / out.metric_depth
+    assert np.quantile(np.abs(shape / np.median(shape) - 1), 0.95) < 0.08
+
+
+def test_twice_the_pixels_of_the_same_view_give_the_same_metres(pipe, view):
+    rgb, camera, out = view
+    larger = camera.copy()
+    larger[:2] *= 2
+    larger[:2, 2] += 0.5  # centres of pixels are at whole numbers
+    again = pipe(cv2.resize(rgb, (2 * W, 2 * H), interpolation=cv2.INTER_CUBIC), larger)
+    for depth, wanted in zip(both(again), both(out), strict=True):
+        smaller = cv2.resize(depth, (W, H), interpolation=cv2.INTER_AREA)
+        assert_close(smaller, wanted, 0.005, 0.02)
+
+
+def test_a_part_of_the_image_has_the_depth_that_it_has_in_the_whole(pipe, view):
+    rgb, camera, out = view
+    c = 16
+    again = pipe(np.ascontiguousarray(rgb[c:-c, c:-c]), moved(camera, -c, -c))
+    for depth, wanted in zip(both(again), both(out), strict=True):
+        assert_close(depth, wanted[c:-c, c:-c], 0.08, 0.36)
+
+
+def test_a_border_around_the_image_changes_little_within(pipe, view):
+    rgb, camera, out = view
+    p = 8
+    padded = cv2.copyMakeBorder(rgb, p, p, p, p, cv2.BORDER_REPLICATE)
+    again = pipe(padded, moved(camera, p, p))
+    for depth, wanted in zip(both(again), both(out), strict=True):
+        assert_close(depth[p:-p, p:-p], wanted, 0.13, 0.25)
+
+
+@pytest.mark.parametrize("gain", [0.8, 1.2])
+def test_brightness_changes_little(gain, pipe, view):
+    rgb, camera, out = view
+    again = pipe(np.clip(rgb * gain, 0, 255).astype(np.uint8), camera)
+    for depth, wanted in zip(both(again), both(out), strict=True):
+        assert_close(depth, wanted, 0.03, 0.11)
+
+
+@pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
+@pytest.mark.parametrize("camera", [None, [[230.0, 0, 159.5], [0, 230, 119.5], [0, 0, 1]]])
+def test_a_picture_of_nothing_has_depth_everywhere(level, camera, pipe):
+    out = pipe(np.full((H, W, 3), level, np.uint8), camera and np.array(camera))
+    for depth in both(out):
+        assert np.isfinite(depth).all()
+        assert (depth > 0).all()
+        assert depth.max() < 100
+
+
+def test_the_same_picture_has_the_same_depth_bit_for_bit_also_after_others(pipe, view):
+    rgb, camera, out = view
+    pipe(255 - rgb, camera)
+    np.testing.assert_array_equal(pipe(rgb, camera).depth, out.depth)
