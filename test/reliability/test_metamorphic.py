@@ -3,7 +3,7 @@
 
 A change of the image or the camera whose effect on the depth is known: mirrored, scaled, cropped,
 padded, brighter. Networks keep these relations as well as they were trained, so each has a bound,
-twice the worst of what was measured on other rooms than the ones here (docs/reliability.md has the figures).
+twice the worst of eight other rooms than the ones here (docs/reliability.md has the figures).
 """
 
 import cv2
