@@ -42,6 +42,13 @@ def main() -> None:
     tiny = AutoencoderTiny.from_pretrained(last_checkpoint(options.tiny_vae) / "tiny_vae")
     tiny.half().save_pretrained(target / "tiny_vae")
 
+    for config in target.glob("*/config.json"):
+        facts = json.loads(config.read_text())
+        facts.pop("_name_or_path", None)  # where diffusers loaded it from, on this machine
+        if config.parent.name == "tiny_vae":  # diffusers writes it, and warns when it reads it
+            facts.pop("block_out_channels", None)
+        config.write_text(json.dumps(facts, indent=2) + "\n")
+
     source = last_checkpoint(options.metric_model)
     metric = SmallMetric(json.loads((source / "config.json").read_text()))
     metric.load_state_dict(load_file(source / "model.safetensors"))

@@ -170,3 +170,10 @@ def test_colcon_builds_an_ament_package_with_its_executables(tmp_path):
         if "= sharpdepth_ros." in line:
             module, function = line.strip().strip('",').split(" = ")[1].split(":")
             assert callable(getattr(import_module(module), function))
+
+
+def test_the_demo_weights_tell_nothing_of_the_machine_that_made_them():
+    configurations = sorted((PACKAGE / "weights/demo").rglob("*.json"))
+    assert len(configurations) >= 5
+    for file in configurations:
+        assert "_name_or_path" not in file.read_text(), file

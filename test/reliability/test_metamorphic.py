@@ -3,7 +3,7 @@
 
 A change of the image or the camera whose effect on the depth is known: mirrored, scaled, cropped,
 padded, brighter. Networks keep these relations as well as they were trained, so each has a bound,
-twice the worst of eight other rooms than the ones here (docs/reliability.md has the figures).
+half more than the worst of 24 other rooms (docs/reliability.md has the figures).
 """
 
 import cv2
@@ -58,7 +58,7 @@ def test_a_mirrored_image_gives_mirrored_depth(pipe, view):
     mirrored[0, 2] = W - 1 - camera[0, 2]
     again = pipe(np.ascontiguousarray(rgb[:, ::-1]), mirrored)
     for depth, wanted in zip(both(again), both(out), strict=True):
-        assert_close(depth[:, ::-1], wanted, 0.12, 0.33)
+        assert_close(depth[:, ::-1], wanted, 0.28, 0.40)
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
@@ -69,8 +69,8 @@ def test_a_longer_lens_that_sees_the_same_picture_is_farther_away(factor, pipe, 
     longer[1, 1] *= factor
     again = pipe(rgb, longer)
     for depth, wanted in zip(both(again), both(out), strict=True):
-        assert np.median(depth / wanted) == pytest.approx(factor, rel=0.09)
-        assert_close(depth / np.median(depth), wanted / np.median(wanted), 0.15, 0.45)
+        assert np.median(depth / wanted) == pytest.approx(factor, rel=0.15)
+        assert_close(depth / np.median(depth), wanted / np.median(wanted), 0.15, 0.38)
 
 
 def test_twice_the_pixels_of_the_same_view_give_the_same_metres(pipe, view):
@@ -81,7 +81,7 @@ def test_twice_the_pixels_of_the_same_view_give_the_same_metres(pipe, view):
     again = pipe(cv2.resize(rgb, (2 * W, 2 * H), interpolation=cv2.INTER_CUBIC), larger)
     for depth, wanted in zip(both(again), both(out), strict=True):
         smaller = cv2.resize(depth, (W, H), interpolation=cv2.INTER_AREA)
-        assert_close(smaller, wanted, 0.002, 0.004)
+        assert_close(smaller, wanted, 0.004, 0.007)
 
 
 def test_a_part_of_the_image_has_the_depth_that_it_has_in_the_whole(pipe, view):
@@ -89,7 +89,7 @@ def test_a_part_of_the_image_has_the_depth_that_it_has_in_the_whole(pipe, view):
     c = 16
     again = pipe(np.ascontiguousarray(rgb[c:-c, c:-c]), moved(camera, -c, -c))
     for depth, wanted in zip(both(again), both(out), strict=True):
-        assert_close(depth, wanted[c:-c, c:-c], 0.12, 0.41)
+        assert_close(depth, wanted[c:-c, c:-c], 0.19, 0.59)
 
 
 def test_a_border_around_the_image_changes_little_within(pipe, view):
@@ -98,7 +98,7 @@ def test_a_border_around_the_image_changes_little_within(pipe, view):
     padded = cv2.copyMakeBorder(rgb, p, p, p, p, cv2.BORDER_REPLICATE)
     again = pipe(padded, moved(camera, p, p))
     for depth, wanted in zip(both(again), both(out), strict=True):
-        assert_close(depth[p:-p, p:-p], wanted, 0.13, 0.34)
+        assert_close(depth[p:-p, p:-p], wanted, 0.22, 0.51)
 
 
 @pytest.mark.parametrize("gain", [0.8, 1.2])
@@ -106,7 +106,7 @@ def test_brightness_changes_little(gain, pipe, view):
     rgb, camera, out = view
     again = pipe(np.clip(rgb * gain, 0, 255).astype(np.uint8), camera)
     for depth, wanted in zip(both(again), both(out), strict=True):
-        assert_close(depth, wanted, 0.12, 0.36)
+        assert_close(depth, wanted, 0.23, 0.37)
 
 
 @pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
