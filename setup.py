@@ -13,6 +13,7 @@ ROS = ["ros-rclpy[fastrtps]>=9.1,<10", "ros-common-interfaces>=5.5,<6"]
 # Metric3D v2; for CUDA install onnxruntime-gpu instead. The two versions left out refuse weights
 # beside a graph in the hub's cache.
 ONNX = ["onnxruntime>=1.22,!=1.24.0,!=1.24.1"]
+OPENVINO = ["openvino>=2025.0"]
 TRAIN = ["tensorboard>=2.16"]
 EVAL = ["matplotlib>=3.8", "scipy>=1.11", "h5py>=3", "OpenEXR>=3.3"]
 RECORDINGS = ["rosbags==0.11.*", "mcap>=1.2", "zstandard>=0.22", "av>=14", "OpenEXR>=3.3"]
@@ -62,11 +63,12 @@ setup(
     extras_require={
         "ros": ROS,
         "onnx": ONNX,
+        "openvino": OPENVINO,
         "train": TRAIN,
         "eval": EVAL,
         "recordings": RECORDINGS,
         "view": VIEW,
-        "test": TEST + ONNX + TRAIN + EVAL + RECORDINGS + VIEW,
+        "test": TEST + ONNX + OPENVINO + TRAIN + EVAL + RECORDINGS + VIEW,
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

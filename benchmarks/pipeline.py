@@ -99,6 +99,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clock", default="wall", choices=CLOCKS)
     parser.add_argument("--compile", action="store_true", help="measure torch.compile as well")
     parser.add_argument("--cuda-graphs", action="store_true", help="and CUDA graphs")
+    parser.add_argument("--openvino", action="store_true", help="and the backend OpenVINO")
     parser.add_argument("--no-released", action="store_true", help="leave the released arrangement")
     parser.add_argument("--no-switches", action="store_true", help="leave each switch off alone")
     parser.add_argument("--no-presets", action="store_true", help="leave the presets")
@@ -128,6 +129,8 @@ def _arrangements(stack: Stack, rgb, resolution: int, options, device) -> dict[s
             engines["- pinned_transfers"] = replace(fast, pinned_transfers=False)
     if options.cuda_graphs:
         engines["+ cuda_graphs"] = replace(fast, cuda_graphs=True)
+    if options.openvino:
+        engines["openvino"] = replace(fast, backend="openvino")
     frames: dict[str, Frame] = {}
     if not options.no_released:
         # At the released size a second float32 metric model would be 1.4 GB.

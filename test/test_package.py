@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "geometry": set(),
     "pipeline": {"models", "geometry", "weights"},
     "export": {"geometry"},
-    "synthetic": {"geometry"},
+    "synthetic": {"geometry", "export"},
     "doctor": {"weights", "models", "node"},
     "cli": {
         *("recordings", "node", "weights", "doctor", "synthetic", "training", "evaluation"),

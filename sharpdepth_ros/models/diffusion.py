@@ -253,7 +253,7 @@ def require_parts(folder: Path) -> None:
     if missing:
         found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
         raise CheckpointError(
-            f"{folder} is not a Lotus or SharpDepth checkpoint: "
+            f"{folder} is not a Lotus, SharpDepth or Marigold checkpoint: "
             f"{', '.join(f'{part}/' for part in missing)} missing (found: {found})"
         )
 

@@ -45,7 +45,7 @@ def build_pipeline(parameters: Parameters) -> SharpDepthPipeline:
         compile=parameters.compile,
         preset=parameters.preset,
         tiny_vae=parameters.tiny_vae or None,
-        engine=EngineOptions(cuda_graphs=parameters.cuda_graphs),
+        engine=EngineOptions(cuda_graphs=parameters.cuda_graphs, backend=parameters.backend),
     )
 
 

@@ -88,6 +88,13 @@ class Parameters:
         "Record the networks' work for each image size once and replay it (CUDA only).",
         reload=True,
     )
+    backend: str = _parameter(
+        "torch",
+        "What runs the diffusion networks: torch, openvino (CPU only; pip install "
+        "'sharpdepth_ros[openvino]'), or auto: openvino where it is installed and the CPU has AMX.",
+        choices=("torch", "openvino", "auto"),
+        reload=True,
+    )
     preset: str = _parameter(
         "accurate",
         "How much work a frame gets (docs/speed.md): from accurate, the method as published, to "

@@ -16,6 +16,11 @@ from sharpdepth_ros.models.generator import DepthGenerator
 from sharpdepth_ros.models.tiny_vae import TinyVae
 from sharpdepth_ros.pipeline.compile_cache import use_compile_cache
 from sharpdepth_ros.pipeline.cuda_graphs import CudaGraph, ReplayedCalls
+from sharpdepth_ros.pipeline.openvino_networks import (
+    OpenVinoDiffusion,
+    prefers_openvino,
+    require_openvino,
+)
 from sharpdepth_ros.pipeline.side_stream import SideStream
 from sharpdepth_ros.pipeline.transfers import Transfers
 
@@ -42,6 +47,8 @@ class EngineOptions:
         pinned_transfers: images and maps go through page-locked memory on streams of their own;
             CUDA only.
         threads: of torch on the CPU, for the whole process; 0 leaves it as it is.
+        backend: "torch"; "openvino": encoder, UNet and decoder of the diffusion models run in
+            OpenVINO, on the CPU; "auto": OpenVINO where it is installed and the CPU has AMX.
     """
 
     schedule: Schedule | Literal["auto"] = "auto"
@@ -53,8 +60,11 @@ class EngineOptions:
     tune_convolutions: bool = True
     pinned_transfers: bool = True
     threads: int = 0
+    backend: Literal["torch", "openvino", "auto"] = "torch"
 
     def __post_init__(self) -> None:
+        if self.backend not in ("torch", "openvino", "auto"):
+            raise ValueError(f"backend {self.backend!r} is not one of torch, openvino, auto")
         if self.schedule not in ("auto", *get_args(Schedule)):
             raise ValueError(
                 f"schedule {self.schedule!r} is not one of auto, {', '.join(get_args(Schedule))}"
@@ -103,6 +113,10 @@ class Engine:
             torch.set_num_threads(options.threads)
         if options.compile:
             use_compile_cache()
+        wanted = options.backend
+        self._openvino = wanted == "openvino" or (wanted == "auto" and prefers_openvino(device))
+        if self._openvino:
+            require_openvino(device)
 
     def run(
         self,
@@ -133,6 +147,8 @@ class Engine:
         its weights (channels_last changes their order in memory, not their values).
         """
         options = self.options
+        if self._openvino and isinstance(network, DepthDiffusion):
+            return OpenVinoDiffusion.of(network)
         if isinstance(network, DepthDiffusion | TinyVae):
             if isinstance(network, DepthDiffusion) and _foldable(network, options):
                 network = FoldedDiffusion.of(network)

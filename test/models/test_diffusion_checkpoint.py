@@ -53,7 +53,9 @@ def test_a_missing_part_is_named(checkpoint, part):
 
 def test_a_folder_that_is_no_checkpoint_says_what_it_holds(tmp_path):
     (tmp_path / "holiday.jpg").touch()
-    with pytest.raises(CheckpointError, match=r"not a Lotus or SharpDepth .*holiday\.jpg"):
+    with pytest.raises(
+        CheckpointError, match=r"not a Lotus, SharpDepth or Marigold .*holiday\.jpg"
+    ):
         load_depth_diffusion(tmp_path)
 
 

@@ -166,7 +166,7 @@ def test_a_marigold_that_predicts_normals_is_refused(folders, metric):
 def test_an_incomplete_marigold_is_refused_by_name(folders, metric, tmp_path):
     broken = shutil.copytree(folders / "marigold-depth", tmp_path / "marigold")
     shutil.rmtree(broken / "vae")
-    with pytest.raises(CheckpointError, match="cannot be loaded as Marigold"):
+    with pytest.raises(CheckpointError, match="Marigold checkpoint: vae/ missing"):
         load(folders, metric, broken)
 
 

@@ -126,7 +126,7 @@ def test_an_unknown_preset_and_a_missing_tiny_vae_are_named(data, given_metric_m
     with pytest.raises(CheckpointError, match="8 channels and stride 8, the checkpoint's 4"):
         load(preset="fast", tiny_vae=tmp_path)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(CheckpointError, match="cannot be loaded as a tiny VAE"):
+    with pytest.raises(CheckpointError, match="cannot be loaded as a AutoencoderTiny"):
         load_tiny_vae(tmp_path)
 
 
