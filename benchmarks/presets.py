@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each preset costs in accuracy and sharpness, and what it gains in speed, on known depth.
 
-    python benchmarks/presets.py output/held_out --model output/train/sharpen_demo \
-        --metric-model output/train/metric --tiny-vae output/train/tiny_vae
+    python benchmarks/presets.py output/held_out [--model output/train/sharpen_demo \
+        --metric-model output/train/metric --tiny-vae output/train/tiny_vae]
 
-FRAMES was written by `sharpdepth synth` with a seed that no training used; with --video its frames
+The frames were written by `sharpdepth synth` with a seed that no training used; with --video they
 follow a camera, and then the presets whose generator pass serves several frames are measured as
 they work. Without it every frame is another scene, for which a new pass is made.
 """
@@ -49,7 +49,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
-    metric = load_metric_model(last_checkpoint(options.metric_model), device=options.device)
+    metric = load_metric_model(_model(options.metric_model), device=options.device)
     runs = {f"**{name}**": _pipeline(options, metric, preset) for name, preset in PRESETS.items()}
     runs |= {name: _pipeline(options, metric, preset) for name, preset in APART.items()}
     runs["f_D alone"] = _pipeline(options, metric, Preset(), mode="metric")
@@ -71,7 +71,7 @@ def main() -> None:
     lines = [
         f"{describe()}; {options.device}, {torch.get_num_threads()} threads, {options.precision}; "
         f"{'CPU' if options.clock == 'cpu' else 'wall'} time",
-        f"{len(numbers)} frames, longest edge {options.resolution}",
+        f"{len(numbers)} frames, longest edge {options.resolution or 'as trained'}",
         "",
         "| | ms | " + " | ".join(MEASURES) + " |",
         "| --- |" + " ---: |" * (len(MEASURES) + 1),
@@ -91,12 +91,12 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("frames", type=Path)
-    parser.add_argument("--model", required=True, help="a checkpoint, or the folder of a training")
-    parser.add_argument("--metric-model", required=True, help="likewise")
-    parser.add_argument("--tiny-vae", required=True, help="likewise")
+    parser.add_argument("--model", default="demo", help="a name, or the folder of a training")
+    parser.add_argument("--metric-model", default="demo", help="likewise")
+    parser.add_argument("--tiny-vae", help="likewise; the model's own if left out")
     parser.add_argument("--count", type=int, default=100, help="frames to measure")
     parser.add_argument("--step", type=int, default=1, help="every n-th frame; 1 for a video")
-    parser.add_argument("--resolution", type=int, default=192, help="longest edge, pixels")
+    parser.add_argument("--resolution", type=int, help="longest edge, pixels; the model's own")
     parser.add_argument("--max-depth", type=float, default=15.0, help="metres")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
@@ -106,14 +106,18 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _model(given: str) -> str | Path:
+    return last_checkpoint(given) if Path(given).is_dir() else given
+
+
 def _pipeline(options, metric, preset: Preset, mode: str = "sharpdepth") -> Callable:
     pipe = SharpDepthPipeline.from_pretrained(
-        last_checkpoint(options.model),
+        _model(options.model),
         metric_model=metric,
         device=options.device,
         precision=options.precision,
         preset=preset,
-        tiny_vae=last_checkpoint(options.tiny_vae),
+        tiny_vae=None if options.tiny_vae is None else _model(options.tiny_vae),
     )
     memory = pipe.new_memory()
 
