@@ -121,7 +121,8 @@ def test_what_is_broken_on_disk_is_compiled_again(make, home, compiled):
 def test_batches_and_several_steps_are_those_of_torch(steps, tolerance, make):
     """DDIM's step from t = 999 enlarges rounding, by one over the signal's share of 0.068."""
     images = [picture(48, 64), 255 - picture(48, 64)]
-    both = (p.batch(images, lotus_steps=steps) for p in (make(EngineOptions()), make()))
+    options = {"lotus_steps": steps, "processing_resolution": 0}
+    both = (p.batch(images, **options) for p in (make(EngineOptions()), make()))
     for one, other in zip(*both, strict=True):
         assert np.abs(one.affine_depth - other.affine_depth).max() < tolerance
 
