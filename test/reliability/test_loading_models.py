@@ -4,6 +4,7 @@
 Every trap would make the folder `marker` if its code ran.
 """
 
+import contextlib
 import json
 import shutil
 import sys
@@ -82,7 +83,8 @@ def edit_json(path, **changes):
 def test_the_traps_work(make, tmp_path):
     make(tmp_path / "trap.bin", tmp_path / "ran")
     if make is not malicious.tar_pickle:  # torch reads that layout no more
-        torch.load(tmp_path / "trap.bin", weights_only=False)
+        with contextlib.suppress(RuntimeError):  # a bare pickle is no file of torch's, once it ran
+            torch.load(tmp_path / "trap.bin", weights_only=False)
         assert (tmp_path / "ran").is_dir()
 
 
