@@ -38,12 +38,12 @@ def private_folder(folder: Path, holding: str) -> None:
     found = folder.stat()
     if found.st_uid not in (os.geteuid(), 0):
         raise ValueError(
-            f"{folder} holds {holding}, and belongs to another user ({found.st_uid}): set "
-            "SHARPDEPTH_HOME to a folder of your own"
+            f"{folder} holds {holding}, and belongs to another user ({found.st_uid}): "
+            "choose a folder of your own (SHARPDEPTH_HOME)"
         )
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ValueError(
             f"{folder} holds {holding}, and others may write to it (mode "
-            f"{stat.S_IMODE(found.st_mode):o}): empty it and run `chmod go-w {folder}`, or set "
-            "SHARPDEPTH_HOME to a folder of your own"
+            f"{stat.S_IMODE(found.st_mode):o}): empty it and run `chmod go-w {folder}`, or "
+            "choose a folder of your own (SHARPDEPTH_HOME)"
         )

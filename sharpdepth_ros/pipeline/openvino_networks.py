@@ -4,6 +4,7 @@
 import copy
 import hashlib
 import io
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -138,7 +139,9 @@ class _Networks:
     def _compile(self, function: Callable, shapes: tuple):
         import openvino
 
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+            # That the trace holds for this size alone: it is used for no other.
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
             model = openvino.convert_model(
                 _Traced(function),
                 example_input=tuple(torch.zeros(shape) for shape in shapes),
@@ -161,5 +164,5 @@ def _digest(model: nn.Module) -> str:
     found = hashlib.sha256(repr(model).encode())
     for name, values in sorted(model.state_dict().items()):
         found.update(name.encode())
-        found.update(values.contiguous().view(torch.uint8).numpy().tobytes())
+        found.update(values.contiguous().numpy().tobytes())
     return found.hexdigest()

@@ -117,11 +117,14 @@ def test_what_is_broken_on_disk_is_compiled_again(make, home, compiled):
     assert np.abs(out.affine_depth - wanted.affine_depth).max() < TOLERANCE["fp32"]
 
 
-def test_several_steps_and_batches_are_those_of_torch(make):
+@pytest.mark.parametrize(("steps", "tolerance"), [(1, TOLERANCE["fp32"]), (2, 1e-3)])
+def test_batches_and_several_steps_are_those_of_torch(steps, tolerance, make):
+    """DDIM's step from t = 999 enlarges rounding, by one over the signal's share of 0.068."""
     images = [picture(48, 64), 255 - picture(48, 64)]
-    torchs, openvinos = (p.batch(images, lotus_steps=2) for p in (make(EngineOptions()), make()))
-    for one, other in zip(torchs, openvinos, strict=True):
-        assert np.abs(one.affine_depth - other.affine_depth).max() < TOLERANCE["fp32"]
+    options = {"lotus_steps": steps, "processing_resolution": 0}
+    both = (p.batch(images, **options) for p in (make(EngineOptions()), make()))
+    for one, other in zip(*both, strict=True):
+        assert np.abs(one.affine_depth - other.affine_depth).max() < tolerance
 
 
 def test_the_models_that_were_given_stay_what_they_were(data):

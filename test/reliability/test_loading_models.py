@@ -83,7 +83,7 @@ def edit_json(path, **changes):
 def test_the_traps_work(make, tmp_path):
     make(tmp_path / "trap.bin", tmp_path / "ran")
     if make is not malicious.tar_pickle:  # torch reads that layout no more
-        with contextlib.suppress(RuntimeError):  # of a bare pickle it first runs, then wants more
+        with contextlib.suppress(RuntimeError):  # a bare pickle is no file of torch's, once it ran
             torch.load(tmp_path / "trap.bin", weights_only=False)
         assert (tmp_path / "ran").is_dir()
 
