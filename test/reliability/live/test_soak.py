@@ -114,7 +114,7 @@ def test_an_hour_of_the_demo_leaves_the_node_as_it_was(
             for name, g in found.items()
         )
         + f"; private memory {settled[0].private / 2**20:.0f} MiB after the warm-up, "
-        f"{settled[-1].private / 2**20:.0f} MiB at the end; threads {threads[0]} in the first half of "
+        f"{settled[-1].private / 2**20:.0f} at the end; threads {threads[0]} in the first half of "
         f"that, {threads[1]} in the second, files {files[0]} and {files[1]}; "
         f"latency median {statistics.median(latencies):.0f} ms, first settled quarter "
         f"{statistics.median(latencies[: len(latencies) // 4]):.0f}, last "
