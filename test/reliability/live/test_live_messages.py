@@ -4,6 +4,7 @@
 The long form: python scripts/reliability.py --only live_messages --messages 10000
 """
 
+import os
 import time
 from collections import Counter
 
@@ -11,7 +12,6 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
 from ...node.conftest import wait_until
-from ..conftest import size
 from ..growth import growth
 from .mutations import FAULTS, Mutator, frame
 from .sampling import Sampler
@@ -19,6 +19,7 @@ from .sampling import Sampler
 #: Seconds from one frame to the next: time enough for the node to look at it.
 PERIOD = 0.02
 KINDS = {"raw": Image, "compressed": CompressedImage}
+LONG = int(os.environ.get("SHARPDEPTH_LIVE_MESSAGES", "10000"))
 #: Seconds after which a valid frame is taken for lost. A busy machine takes one.
 PATIENCE = 20.0
 
@@ -32,7 +33,10 @@ def test_the_same_seed_makes_the_same_faults_and_each_kind_of_them():
 
 
 @pytest.mark.parametrize("transport", KINDS)
-@pytest.mark.parametrize("messages", size("SHARPDEPTH_LIVE_MESSAGES", quick=150, long=10_000))
+@pytest.mark.parametrize(
+    "messages",
+    [pytest.param(150, id="quick"), pytest.param(LONG, id="long", marks=pytest.mark.long)],
+)
 def test_each_valid_frame_between_faulty_ones_is_used_and_nothing_grows(
     messages, transport, start_node, peer, record
 ):
