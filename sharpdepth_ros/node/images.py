@@ -156,11 +156,15 @@ def compressed_to_rgb(message: CompressedImage) -> np.ndarray:
         raise ValueError("the compressed image is empty: 0 bytes")
     # A camera's calibration is for the sensor's rows and columns, so no turning by EXIF.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
+    reason = ""
+    try:
+        bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
+    except cv2.error as error:  # a header that says more pixels than OpenCV decodes
+        bgr, reason = None, f": {error.err}"
     if bgr is None:
         raise ValueError(
             f"{len(message.data)} bytes of compressed image (format {message.format!r}) cannot be "
-            "decoded as jpeg or png"
+            f"decoded as jpeg or png{reason}"
         )
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
 

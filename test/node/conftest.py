@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real processes on the real DDS: starts the node, and is its camera and its user."""
 
+import contextlib
 import os
 import random
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (pip install .[ros])")
 
@@ -33,9 +36,19 @@ TIMEOUT = 60.0
 
 
 @pytest.fixture
-def domain() -> int:
-    """A DDS domain for this test alone (101 is the last with free ports on Linux)."""
-    return random.SystemRandom().randint(1, 101)
+def domain() -> Iterator[int]:
+    """A DDS domain for this test alone, also among other runs of the tests on this machine."""
+    numbers = list(range(1, 102))  # the last with free ports on Linux
+    random.SystemRandom().shuffle(numbers)
+    for number in numbers:
+        lock = FileLock(Path(tempfile.gettempdir()) / f"sharpdepth_test_domain_{number}.lock")
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+            break
+    else:
+        raise RuntimeError("all DDS domains are in use by other runs of the tests")
+    yield number
+    lock.release()
 
 
 class NodeProcess:

@@ -165,6 +165,7 @@ def test_compressed_images_are_decoded(suffix, tolerance):
     [
         ("jpeg", b"", "0 bytes"),
         ("jpeg", b"no picture", "10 bytes of compressed image"),
+        ("jpeg", b"P6 1000000 1000000 255\n0", "cannot be decoded as jpeg or png: .*PIXELS"),
         ("16UC1; compressedDepth png", b"1", "is a depth image"),
     ],
 )

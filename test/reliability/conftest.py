@@ -31,17 +31,3 @@ def record() -> Callable[[str, str, str], None]:
 def report_folder(tmp_path: Path) -> Path:
     """Where pictures and figures of a run go."""
     return Path(os.environ.get(OUTPUT, tmp_path))
-
-
-def size(name: str, quick: int, long: int) -> list:
-    """Both forms of a test as its parameters: a quick size, and a long one behind the marker.
-
-    Args:
-        name: of the environment variable that gives the long size another value.
-        quick: always run.
-        long: run by scripts/reliability.py.
-    """
-    return [
-        pytest.param(quick, id="quick"),
-        pytest.param(int(os.environ.get(name, long)), id="long", marks=pytest.mark.long),
-    ]

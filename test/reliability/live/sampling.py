@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -68,9 +69,14 @@ class Sampler:
         """One attribute of all samples."""
         return [getattr(sample, name) for sample in self.samples]
 
-    def settled(self, name: str, warm_up: float = 0.25) -> set[float]:
-        """The values an attribute has after the warm-up (a share of the samples)."""
-        return set(self.series(name)[int(len(self.samples) * warm_up) :])
+    def usual(self, name: str, warm_up: float = 0.5) -> list[float]:
+        """The most frequent value of an attribute in each half of what follows the warm-up.
+
+        Not all values: a sample may find a file open that is closed a moment later.
+        """
+        settled = self.series(name)[int(len(self.samples) * warm_up) :]
+        middle = len(settled) // 2
+        return [statistics.mode(half) for half in (settled[:middle], settled[middle:])]
 
 
 def write_csv(samples: Sequence[Sample], path: Path) -> None:
