@@ -257,4 +257,5 @@ def test_a_bad_option_is_named_with_its_value(options, message):
 def test_everything_is_off_in_the_released_arrangement():
     off = dataclasses.asdict(EngineOptions.released())
     assert off.pop("schedule") == "sequential"
+    assert off.pop("backend") == "torch"
     assert not any(off.values())
