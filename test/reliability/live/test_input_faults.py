@@ -178,7 +178,8 @@ def test_a_stream_that_changes_its_size_with_each_frame(
         f"{private[half]:.0f} half way, {private[-1]:.0f} at the end; threads "
         f"{sampler.usual('threads')[1]:.0f}",
     )
-    assert private[-1] - private[half] < 30
+    # oneDNN keeps up to 1024 kernels, each for one size, and the heap has their gaps.
+    assert private[-1] - private[half] < (20 if weights else 100)
     for name in ("threads", "files"):
         assert len(set(sampler.usual(name))) == 1
     assert "Traceback" not in node.log
