@@ -7,6 +7,6 @@ cd "$ROOT"
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
 # The tests run in a process of their own. One that hangs ends it and shows where (pyproject.toml,
-# faulthandler_timeout), and is done again in a new one: a peer of the node hung in this process once,
-# on a machine where nobody could look. A test that fails is not done again.
+# faulthandler_timeout), and is done again in a new one: Fast DDS can wait for ever in the tests' peer
+# of the node (test/node/conftest.py, Peer.close). A test that fails is not done again.
 exec "$VENV/bin/python" -m pytest -n 1 --reruns 1 --only-rerun crash "$@"

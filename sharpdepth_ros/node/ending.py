@@ -13,10 +13,10 @@ until it is seen.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -66,12 +66,53 @@ class EndRequest:
     def _listen(self) -> None:
         while not set(os.read(self._signals, 64)).intersection(SIGNALS):
             pass
-        with self._lock:
-            self._requested.set()
-            if self._on_request is not None:
-                self._on_request()
-        time.sleep(self._deadline)
-        os._exit(0)
+        try:
+            exit_after(self._deadline)
+        finally:
+            with self._lock:
+                self._requested.set()
+                if self._on_request is not None:
+                    self._on_request()
+
+
+class _SignalEvent(ctypes.Structure):
+    """struct sigevent of Linux with 64-bit pointers (timer_create(2)), 64 bytes."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signal", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("function", ctypes.c_void_p),
+        ("attributes", ctypes.c_void_p),
+        ("rest", ctypes.c_byte * 32),
+    )
+
+
+_IN_A_THREAD = 2  # SIGEV_THREAD
+
+
+def exit_after(seconds: float) -> None:
+    """Ends the process with status 0 after that time, whatever its threads do.
+
+    A timer of the C library does it, not a Python thread: rclpy holds Python's lock while it
+    destroys a node, and there Fast DDS 3.2 waits for ever if an endpoint of another process
+    disappears at that moment, as when Ctrl-C ends a whole launch (DomainParticipant::set_listener
+    holds the lock that on_reader_discovery, which it waits for, wants).
+
+    Raises:
+        OSError: the system has no timer to give.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    end = ctypes.cast(libc._exit, ctypes.c_void_p)
+    event = _SignalEvent(value=0, notify=_IN_A_THREAD, function=end)  # _exit(0)
+    timer = ctypes.c_void_p()
+    whole, part = divmod(seconds, 1)
+    once = (ctypes.c_long * 4)(0, 0, int(whole), int(part * 1e9))  # struct itimerspec
+    clock = ctypes.c_int(1)  # CLOCK_MONOTONIC
+    if libc.timer_create(clock, ctypes.byref(event), ctypes.byref(timer)) or libc.timer_settime(
+        timer, 0, ctypes.byref(once), None
+    ):
+        raise OSError(ctypes.get_errno(), "timer_create failed")
 
 
 def spin(node: Node, end: EndRequest, interrupt: Callable[[], None] = lambda: None) -> None:

@@ -46,6 +46,19 @@ print("up", flush=True)
 time.sleep(600)
 """
 
+STUCK_IN_C = """
+import ctypes, time
+from sharpdepth_ros.node.ending import EndRequest
+
+end = EndRequest(deadline=0.2)
+end.call(lambda: print("asked", flush=True))
+print("up", flush=True)
+while not end:
+    time.sleep(0.001)
+time.sleep(0.05)
+ctypes.PyDLL(None).sleep(600)  # keeps Python's lock, as rclpy does while it destroys a node
+"""
+
 
 def test_no_signal_is_missed_by_a_quiet_node(domain):
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
@@ -62,8 +75,9 @@ def test_no_signal_is_missed_by_a_quiet_node(domain):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_process_that_is_stuck_is_over_at_the_deadline(number):
-    child = subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("program", [STUCK, STUCK_IN_C], ids=["in Python", "in C"])
+def test_a_process_that_is_stuck_is_over_at_the_deadline(program, number):
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "up\n"
     begun = time.monotonic()
     child.send_signal(number)

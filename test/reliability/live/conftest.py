@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ...node.conftest import NodeProcess, domain, peer, start_node
+from ...node.conftest import NodeProcess, domain, peer, peer_first, start_node
 
-__all__ = ["domain", "peer", "start_node", "start_process"]
+__all__ = ["domain", "peer", "peer_first", "start_node", "start_process"]
 
 
 @pytest.fixture
-def start_process(domain: int, tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
+def start_process(
+    domain: int, tmp_path: Path, peer_first: None
+) -> Iterator[Callable[..., NodeProcess]]:
     """Starts a Python program in the test's domain: its name, then its arguments."""
     processes: list[NodeProcess] = []
 
