@@ -36,6 +36,7 @@ def test_the_policy_denies_nothing_and_allows_by_name():
 def test_the_policy_allows_just_what_the_node_uses(start_node, peer):
     start_node(stand_in=True, sync="latest")
     peer.become_camera()
+    peer.wait_until(lambda: "sharpdepth" in peer.node.get_node_names())
     node, found = peer.node, {}
 
     def names(listed):
