@@ -11,7 +11,7 @@ RELEASE = "release"
 BUNDLED = "bundled"
 
 DEMO_NOTICE = (
-    "demo models: small networks, trained for an hour or so on synthetic rooms. They show what the "
+    "demo models: small networks, trained for some hours on synthetic rooms. They show what the "
     'method does; do not let a robot rely on them. Real weights: see README, "Weights".'
 )
 """What a program says first when it runs on the demo models."""
