@@ -100,7 +100,7 @@ def write_npy(path: Path, values: np.ndarray) -> None:
     # "19200 requested and 18400 written".
     data = io.BytesIO()
     np.save(data, values)
-    path.write_bytes(data.getbuffer())
+    Path(path).write_bytes(data.getbuffer())
 
 
 def write_ply(path: Path, points: np.ndarray, rgb: np.ndarray) -> None:
@@ -122,7 +122,7 @@ def write_ply(path: Path, points: np.ndarray, rgb: np.ndarray) -> None:
         vertices[colour] = rgb[..., i][valid]
     data = io.BytesIO()  # as in write_npy
     PlyData([PlyElement.describe(vertices, "vertex")]).write(data)
-    path.write_bytes(data.getbuffer())
+    Path(path).write_bytes(data.getbuffer())
 
 
 def _write(path: Path, image: np.ndarray) -> None:

@@ -59,5 +59,5 @@ def test_a_file_that_is_missing_or_not_yaml_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_config(tmp_path / "none.yaml", [], VaeOptions)
     (tmp_path / "bad.yaml").write_text("stage: [")
-    with pytest.raises(ValueError, match="not YAML"):
+    with pytest.raises(ValueError, match="not plain YAML"):
         load_config(tmp_path / "bad.yaml", [], VaeOptions)
