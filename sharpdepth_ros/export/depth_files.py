@@ -29,13 +29,25 @@ def decode_image(path: Path, flags: int) -> np.ndarray:
     """
     # Decoded from memory: cv2.imread prints a warning of its own and hides why a file is missing.
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    try:
-        image = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error as error:  # more pixels than OpenCV decodes
-        raise ValueError(f"{path} is not an image that can be read ({error.err})") from error
+    image, refusal = decode_bytes(data, flags)
     if image is None:
-        raise ValueError(f"{path} is not an image that can be read ({data.size} bytes)")
+        raise ValueError(
+            f"{path} is not an image that can be read ({refusal or f'{data.size} bytes'})"
+        )
     return image
+
+
+def decode_bytes(data: np.ndarray, flags: int) -> tuple[np.ndarray | None, str]:
+    """An image file's bytes, uint8 [n], as OpenCV decodes them with the given cv2.IMREAD_ flags.
+
+    Returns:
+        The image, or None if they are none; and what OpenCV says against them, where it says
+        something: a header that claims more pixels than it decodes is an error of its own kind.
+    """
+    try:
+        return (cv2.imdecode(data, flags) if data.size else None), ""
+    except cv2.error as error:
+        return None, error.err
 
 
 def read_array(path: Path) -> np.ndarray:

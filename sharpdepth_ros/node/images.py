@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from sharpdepth_ros.export.depth_files import decode_bytes
+
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
@@ -156,15 +158,11 @@ def compressed_to_rgb(message: CompressedImage) -> np.ndarray:
         raise ValueError("the compressed image is empty: 0 bytes")
     # A camera's calibration is for the sensor's rows and columns, so no turning by EXIF.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    reason = ""
-    try:
-        bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
-    except cv2.error as error:  # a header that says more pixels than OpenCV decodes
-        bgr, reason = None, f": {error.err}"
+    bgr, refusal = decode_bytes(np.frombuffer(message.data, np.uint8), flags)
     if bgr is None:
         raise ValueError(
             f"{len(message.data)} bytes of compressed image (format {message.format!r}) cannot be "
-            f"decoded as jpeg or png{reason}"
+            f"decoded as jpeg or png{refusal and f': {refusal}'}"
         )
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
 

@@ -9,6 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sharpdepth_ros.export.depth_files import decode_bytes
+
 #: Before the PNG: a format number and the two parameters of the quantisation.
 _HEADER = struct.Struct("<iff")
 
@@ -49,7 +51,8 @@ def _unpacked(message: Any) -> np.ndarray:
     if len(data) <= _HEADER.size:
         raise ValueError(f"a compressed depth image has {len(data)} bytes")
     _, a, b = _HEADER.unpack_from(data)
-    stored = cv2.imdecode(np.frombuffer(data, np.uint8, offset=_HEADER.size), cv2.IMREAD_UNCHANGED)
+    packed = np.frombuffer(data, np.uint8, offset=_HEADER.size)
+    stored, _ = decode_bytes(packed, cv2.IMREAD_UNCHANGED)
     if stored is None or stored.dtype != np.uint16:
         raise ValueError(
             f"a compressed depth image ({message.format!r}) cannot be decoded: only PNG is read, "

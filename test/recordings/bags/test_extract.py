@@ -148,6 +148,22 @@ def test_a_bag_without_camera_info_gives_pictures_alone_and_says_so(tmp_path, ca
     assert [p.name for p in out.iterdir()] == ["rgb"]
 
 
+def test_a_depth_image_that_claims_more_pixels_than_can_be_decoded_is_left_out(tmp_path, capsys):
+    bag = Bag()
+    bag.add_frame(0)
+    data = struct.pack("<iff", 0, 0, 0) + b"P6 1000000 1000000 255\n0"
+    make = messages.maker(messages.COMPRESSED_IMAGE)
+    message = make(
+        header=header(BEGIN),
+        format="16UC1; compressedDepth png",
+        data=np.frombuffer(data, np.uint8),
+    )
+    bag.add(DEPTH, messages.COMPRESSED_IMAGE, BEGIN + 500, message)
+    status, _ = _extract(bag, tmp_path, "--depth", DEPTH)
+    assert status != 0
+    assert "cannot be decoded: only PNG is read" in capsys.readouterr().err
+
+
 def test_a_depth_topic_that_is_not_there_is_named(tmp_path, capsys):
     bag = Bag()
     bag.add_frame(0)
