@@ -14,6 +14,7 @@ from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.export.depth_files import (
     write_depth_exr,
     write_depth_png,
+    write_npy,
     write_ply,
     write_rgb,
 )
@@ -121,14 +122,14 @@ def write_depth_files(
     """
     writers = {
         "png": lambda file: write_depth_png(file, out.depth),
-        "npy": lambda file: np.save(file, out.depth),
+        "npy": lambda file: write_npy(file, out.depth),
         "exr": lambda file: write_depth_exr(file, out.depth),
         "preview": lambda file: write_rgb(
             file, np.concatenate([rgb, colorize_depth(out.depth)], axis=1)
         ),
         "ply": lambda file: _write_cloud(file, rgb, out),
-        "metric": lambda file: np.save(file, out.metric_depth),
-        "discrepancy": lambda file: np.save(file, out.discrepancy),
+        "metric": lambda file: write_npy(file, out.metric_depth),
+        "discrepancy": lambda file: write_npy(file, out.discrepancy),
     }
     for name in formats:
         with written_whole(_file(target, _ENDINGS[name])) as file:

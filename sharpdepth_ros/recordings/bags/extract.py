@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from rosbags.serde import SerdeError
 
-from sharpdepth_ros.export.depth_files import write_rgb
+from sharpdepth_ros.export.depth_files import write_npy, write_rgb
 from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
@@ -237,4 +237,4 @@ def _write_depth(path: Path, depth: np.ndarray) -> None:
         if whole:
             file.write_bytes(cv2.imencode(".png", depth)[1].tobytes())
         else:
-            np.save(file, depth)
+            write_npy(file, depth)
