@@ -16,6 +16,7 @@ from torch import nn
 from sharpdepth_ros.models.diffusion import DepthDiffusion
 from sharpdepth_ros.models.folding import FoldedDiffusion, can_fold
 from sharpdepth_ros.models.placement import has_amx
+from sharpdepth_ros.models.weights_digest import weights_digest
 from sharpdepth_ros.pipeline.compile_cache import private_folder
 from sharpdepth_ros.weights.home import weights_home, write_durably
 
@@ -74,7 +75,8 @@ class OpenVinoDiffusion(FoldedDiffusion):
         # The last layer in float32, in torch: rounded to bf16, depth would show in steps.
         wide._last = wide.vae.decoder.conv_out
         wide.vae.decoder.conv_out = nn.Identity()
-        wide._networks = _Networks("bf16" if half else "f32", _digest(wide))
+        source = f"{wide!r} {weights_digest(wide)}"
+        wide._networks = _Networks("bf16" if half else "f32", source)
         return wide
 
     def compile_networks(self) -> None:
@@ -95,8 +97,8 @@ class OpenVinoDiffusion(FoldedDiffusion):
 class _Networks:
     """Compiled networks by name and sizes."""
 
-    def __init__(self, precision: str, weights: str) -> None:
-        """Args: bf16 or f32; a digest of what they are compiled from."""
+    def __init__(self, precision: str, source: str) -> None:
+        """Args: bf16 or f32; how what they are compiled from is put together, and its weights."""
         import openvino
 
         self._core = openvino.Core()
@@ -106,7 +108,7 @@ class _Networks:
             "PERFORMANCE_HINT": "LATENCY",
         }
         machine = self._core.get_property("CPU", "FULL_DEVICE_NAME")
-        self._key = (weights, self._settings, machine, openvino.__version__, torch.__version__)
+        self._key = (source, self._settings, machine, openvino.__version__, torch.__version__)
         self._requests: OrderedDict[tuple, Any] = OrderedDict()
 
     def run(self, name: str, function: Callable, *inputs: torch.Tensor) -> torch.Tensor:
@@ -157,12 +159,3 @@ class _Traced(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return self._function(*inputs)
-
-
-def _digest(model: nn.Module) -> str:
-    """Of the weights and of how the networks are put together."""
-    found = hashlib.sha256(repr(model).encode())
-    for name, values in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(values.contiguous().numpy().tobytes())
-    return found.hexdigest()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a small Lotus on labels: a UNet that predicts the depth latent x0 at t = 999."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 from sharpdepth_ros.models.checkpoint_files import load_network
+from sharpdepth_ros.models.weights_digest import weights_digest
 from sharpdepth_ros.pipeline.discrepancy import DepthRange
 from sharpdepth_ros.training.checkpoint_folder import (
     SmallBase,
@@ -69,7 +69,7 @@ class LotusStage:
         self._model = load_for_training(self._base)
         self._cache = None
         if options.latent_cache is not None:
-            frozen = f"{_digest(self._model.vae)} {options.max_depth}"
+            frozen = f"{weights_digest(self._model.vae)} {options.max_depth}"
             self._cache = DiskCache(Path(options.latent_cache), frozen)
         self.network = self._model.unet.requires_grad_(True)
         self.multiple = self._model.stride
@@ -112,11 +112,3 @@ class LotusStage:
 
     def export(self, folder: Path) -> None:
         write_trained(folder, self.network, self._base)
-
-
-def _digest(network: nn.Module) -> str:
-    """Names a network by its weights: a folder of another training may have the same name."""
-    digest = hashlib.sha256()
-    for name, weights in network.state_dict().items():
-        digest.update(name.encode() + weights.numpy().tobytes())
-    return digest.hexdigest()
