@@ -16,6 +16,7 @@ from transformers import CLIPTextModel
 
 from sharpdepth_ros.models.diffusion import ABOUT
 from sharpdepth_ros.models.small_metric import SmallMetric
+from sharpdepth_ros.models.tiny_vae import save_tiny_vae
 from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
 
 NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
@@ -40,13 +41,11 @@ def main() -> None:
         shutil.copytree(source / part, target / part)
     shutil.copy(source / ABOUT, target / ABOUT)
     tiny = AutoencoderTiny.from_pretrained(last_checkpoint(options.tiny_vae) / "tiny_vae")
-    tiny.half().save_pretrained(target / "tiny_vae")
+    save_tiny_vae(tiny.half(), target / "tiny_vae")
 
     for config in target.glob("*/config.json"):
         facts = json.loads(config.read_text())
         facts.pop("_name_or_path", None)  # where diffusers loaded it from, on this machine
-        if config.parent.name == "tiny_vae":  # diffusers writes it, and warns when it reads it
-            facts.pop("block_out_channels", None)
         config.write_text(json.dumps(facts, indent=2) + "\n")
 
     source = last_checkpoint(options.metric_model)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A distilled VAE in the place of a checkpoint's own: a small part of its work, nearly its maps."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -58,6 +59,16 @@ class TinyVae(nn.Module):
                 "different models. `taesd` fits the released ones; `sharpdepth train tiny-vae` "
                 "makes one for any checkpoint"
             )
+
+
+def save_tiny_vae(network: AutoencoderTiny, folder: Path) -> None:
+    """Write it in diffusers' layout, without a key of its config.json that diffusers warns of when
+    it reads what it wrote."""
+    network.save_pretrained(folder)
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    config.pop("block_out_channels", None)
+    file.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def load_tiny_vae(

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Distils a tiny VAE from a checkpoint's own: the same latents, a small part of the work."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import nn
 
 from sharpdepth_ros.models.checkpoint_files import load_network
+from sharpdepth_ros.models.tiny_vae import save_tiny_vae
 from sharpdepth_ros.training.augmentation import random_part_of_range
 from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
 from sharpdepth_ros.training.data import Batch
@@ -103,12 +103,7 @@ class TinyVaeStage:
         pass
 
     def export(self, folder: Path) -> None:
-        self._tiny.save_pretrained(folder / "tiny_vae")
-        # diffusers writes a key that it warns of when it reads it.
-        file = folder / "tiny_vae" / "config.json"
-        config = json.loads(file.read_text())
-        config.pop("block_out_channels", None)
-        file.write_text(json.dumps(config, indent=2) + "\n")
+        save_tiny_vae(self._tiny, folder / "tiny_vae")
 
     def _build(self) -> AutoencoderTiny:
         o, levels = self._options, len(self._teacher.config.block_out_channels)
