@@ -23,7 +23,7 @@ from sharpdepth_ros import SharpDepthPipeline, load_metric_model
 from sharpdepth_ros.evaluation import metrics
 from sharpdepth_ros.pipeline.presets import PRESETS, Preset
 from sharpdepth_ros.synthetic import read_frame
-from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
+from sharpdepth_ros.training.checkpoint_folder import find_checkpoint
 
 MEASURES = {
     "delta1": metrics.delta1_acc,
@@ -49,7 +49,9 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
-    metric = load_metric_model(_model(options.metric_model), device=options.device)
+    metric = load_metric_model(
+        find_checkpoint(options.metric_model, "metric"), device=options.device
+    )
     runs = {f"**{name}**": _pipeline(options, metric, preset) for name, preset in PRESETS.items()}
     runs |= {name: _pipeline(options, metric, preset) for name, preset in APART.items()}
     runs["f_D alone"] = _pipeline(options, metric, Preset(), mode="metric")
@@ -106,18 +108,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _model(given: str) -> str | Path:
-    return last_checkpoint(given) if Path(given).is_dir() else given
-
-
 def _pipeline(options, metric, preset: Preset, mode: str = "sharpdepth") -> Callable:
     pipe = SharpDepthPipeline.from_pretrained(
-        _model(options.model),
+        find_checkpoint(options.model, "sharpener", "generator"),
         metric_model=metric,
         device=options.device,
         precision=options.precision,
         preset=preset,
-        tiny_vae=None if options.tiny_vae is None else _model(options.tiny_vae),
+        tiny_vae=options.tiny_vae and find_checkpoint(options.tiny_vae, "tiny-vae"),
     )
     memory = pipe.new_memory()
 

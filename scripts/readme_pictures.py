@@ -18,7 +18,7 @@ from sharpdepth_ros import SharpDepthPipeline
 from sharpdepth_ros.export.colormap import colorize_depth, near_far
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.synthetic import Frame, SampleOptions, render_sample
-from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
+from sharpdepth_ros.training.checkpoint_folder import find_checkpoint
 from sharpdepth_ros.viewing.clouds import cloud_of_depth
 from sharpdepth_ros.viewing.turntable import View, beside, labelled, write_turntable
 
@@ -49,7 +49,9 @@ def main() -> None:
         _contact_sheet(options)
         return
     pipe = SharpDepthPipeline.from_pretrained(
-        _folder(options.model), metric_model=_folder(options.metric_model), device="cpu"
+        find_checkpoint(options.model, "sharpener", "generator"),
+        metric_model=find_checkpoint(options.metric_model, "metric"),
+        device="cpu",
     )
     frames = [_render(options, int(number)) for number in options.frames.split(",")]
     outputs = [
@@ -110,11 +112,6 @@ def _contact_sheet(options: argparse.Namespace) -> None:
     path = options.output / "held_out.png"
     Image.fromarray(beside(rows, axis=0)).save(path)
     print(f"{path}: choose with --frames, and do not commit it")
-
-
-def _folder(model: str) -> str | Path:
-    """A name, a folder, or the last checkpoint of a training run."""
-    return last_checkpoint(model) if Path(model).is_dir() else model
 
 
 def _check(path: Path) -> None:
