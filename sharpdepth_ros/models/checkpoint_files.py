@@ -43,13 +43,17 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path.parent} has no {path.name}; give a model's folder as the Hugging Face hub has "
             "it, or fetch it again"
         )
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
+    content = _parsed(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; expected a JSON object")
     return content
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -150,12 +154,8 @@ def _require_inside(index: Path) -> None:
 
 
 def _require_no_code(config: Path) -> None:
-    # Lists (the vocabulary of a tokenizer, say) are no configuration of a network.
-    try:
-        content = json.loads(config.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{config} is not JSON: {error}") from error
-    for key, value in _entries(content):
+    # Not every file is an object: the vocabulary of a tokenizer may be a list.
+    for key, value in _entries(_parsed(config)):
         if key in CODE_KEYS and value:
             raise CheckpointError(
                 f"{config} names Python code ({key}: {value!r}), which is never run. Take a "

@@ -25,6 +25,7 @@ from sharpdepth_ros.pipeline.side_stream import SideStream
 from sharpdepth_ros.pipeline.transfers import Transfers
 
 Schedule = Literal["parallel", "batched", "sequential"]
+Backend = Literal["torch", "openvino", "auto"]
 Network = TypeVar("Network", DepthGenerator, TinyVae)
 
 
@@ -60,11 +61,13 @@ class EngineOptions:
     tune_convolutions: bool = True
     pinned_transfers: bool = True
     threads: int = 0
-    backend: Literal["torch", "openvino", "auto"] = "torch"
+    backend: Backend = "torch"
 
     def __post_init__(self) -> None:
-        if self.backend not in ("torch", "openvino", "auto"):
-            raise ValueError(f"backend {self.backend!r} is not one of torch, openvino, auto")
+        if self.backend not in get_args(Backend):
+            raise ValueError(
+                f"backend {self.backend!r} is not one of {', '.join(get_args(Backend))}"
+            )
         if self.schedule not in ("auto", *get_args(Schedule)):
             raise ValueError(
                 f"schedule {self.schedule!r} is not one of auto, {', '.join(get_args(Schedule))}"

@@ -39,9 +39,14 @@ class OverflowWatch:
 
     def overflowed(self) -> bool:
         """Whether a frame that has ended had such values; the answer is given once."""
-        ended = [item for item in self._pending if item[1] is None or item[1].query()]
-        self._pending = [item for item in self._pending if not any(item is e for e in ended)]
-        if all(finite.item() for finite, _ in ended):
+        ended, waiting = [], []
+        for finite, done in self._pending:
+            if done is None or done.query():
+                ended.append(finite)
+            else:
+                waiting.append((finite, done))
+        self._pending = waiting
+        if all(ended):
             return False
         self._pending.clear()  # the frames behind it ran with the same networks
         return True
