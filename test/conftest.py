@@ -49,3 +49,18 @@ class GivenMetricModel:
 def given_metric_model():
     """The class above, for tests that fix what f_D says."""
     return GivenMetricModel
+
+
+class RampMetricModel:
+    """Metric depth from 1 m at the left to 3 m at the right, whatever the image."""
+
+    def infer(self, rgb, intrinsics=None):
+        height, width = rgb.shape[-2:]
+        depth = torch.linspace(1, 3, width).repeat(len(rgb), 1, height, 1)
+        return sharpdepth_ros.MetricDepth(depth, intrinsics)
+
+
+@pytest.fixture(scope="session")
+def ramp_metric_model():
+    """A metric model whose answer is known at every size."""
+    return RampMetricModel()

@@ -11,7 +11,6 @@ openvino = pytest.importorskip("openvino", reason="needs OpenVINO (pip install .
 
 from sharpdepth_ros import SharpDepthPipeline  # noqa: E402
 from sharpdepth_ros.models.diffusion import load_depth_diffusion  # noqa: E402
-from sharpdepth_ros.models.metric import MetricDepth  # noqa: E402
 from sharpdepth_ros.pipeline.engine import EngineOptions  # noqa: E402
 
 OPENVINO = EngineOptions(backend="openvino")
@@ -44,20 +43,12 @@ def compiled(monkeypatch):
     return seen
 
 
-class Ramp:
-    """Metric depth from 1 m at the left to 3 m at the right."""
-
-    def infer(self, rgb, intrinsics=None):
-        height, width = rgb.shape[-2:]
-        return MetricDepth(torch.linspace(1, 3, width).repeat(len(rgb), 1, height, 1), intrinsics)
-
-
 @pytest.fixture
-def make(data):
+def make(data, ramp_metric_model):
     def make(engine=OPENVINO, precision="fp32"):
         return SharpDepthPipeline.from_pretrained(
             data / "tiny_checkpoint",
-            metric_model=Ramp(),
+            metric_model=ramp_metric_model,
             device="cpu",
             precision=precision,
             engine=engine,
@@ -127,10 +118,11 @@ def test_batches_and_several_steps_are_those_of_torch(steps, tolerance, make):
         assert np.abs(one.affine_depth - other.affine_depth).max() < tolerance
 
 
-def test_the_models_that_were_given_stay_what_they_were(data):
+def test_the_models_that_were_given_stay_what_they_were(data, ramp_metric_model):
     model = load_depth_diffusion(data / "tiny_checkpoint", dtype=torch.bfloat16)
     before = {name: values.clone() for name, values in model.state_dict().items()}
-    SharpDepthPipeline(model, Ramp(), engine=OPENVINO)(picture(48, 64), processing_resolution=0)
+    pipe = SharpDepthPipeline(model, ramp_metric_model, engine=OPENVINO)
+    pipe(picture(48, 64), processing_resolution=0)
     after = model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -11,7 +11,6 @@ import torch
 
 from sharpdepth_ros import SharpDepthPipeline
 from sharpdepth_ros.models.diffusion import load_depth_diffusion
-from sharpdepth_ros.models.metric import MetricDepth
 from sharpdepth_ros.pipeline.overflow import OverflowWatch
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
@@ -29,16 +28,8 @@ LAYERS = {
 }
 
 
-class Ramp:
-    """Metric depth from 1 m at the left to 3 m at the right."""
-
-    def infer(self, rgb, intrinsics=None):
-        height, width = rgb.shape[-2:]
-        return MetricDepth(torch.linspace(1, 3, width).repeat(len(rgb), 1, height, 1), intrinsics)
-
-
 @pytest.fixture
-def pipeline(data):
+def pipeline(data, ramp_metric_model):
     """Makes a pipeline of the tiny checkpoint; notices are collected in `notices`."""
 
     def make(dtype, layer=None, **options):
@@ -46,7 +37,7 @@ def pipeline(data):
         if layer is not None:
             convolution = layer(model)
             convolution.weight *= 60000 / float(convolution.weight.abs().max())
-        pipe = SharpDepthPipeline(model, Ramp(), **options)
+        pipe = SharpDepthPipeline(model, ramp_metric_model, **options)
         pipe.notices = []
         pipe.on_notice = pipe.notices.append
         return pipe
