@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
-from sharpdepth_ros.models.diffusion import ABOUT
+from sharpdepth_ros.models.diffusion import ABOUT, write_about
 from sharpdepth_ros.models.small_metric import SmallMetric
 from sharpdepth_ros.models.tiny_vae import save_tiny_vae
 from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
@@ -39,7 +39,10 @@ def main() -> None:
         network.from_pretrained(source / part).half().save_pretrained(target / part)
     for part in ("scheduler", "tokenizer"):
         shutil.copytree(source / part, target / part)
-    shutil.copy(source / ABOUT, target / ABOUT)
+    trained_at = json.loads((source / ABOUT).read_text())["processing_resolution"]
+    write_about(
+        target, trained_at, fit="relative"
+    )  # for rooms: docs/training.md has the measurement
     tiny = AutoencoderTiny.from_pretrained(last_checkpoint(options.tiny_vae) / "tiny_vae")
     save_tiny_vae(tiny.half(), target / "tiny_vae")
 

@@ -102,6 +102,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         intrinsics=options.intrinsics,
         fallback=options.fallback,
         gate=options.gate,
+        fit=options.fit,
         device=options.device,
         precision=options.precision,
         compile=options.compile,

@@ -30,6 +30,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="longest edge, pixels; 0: the image's own; left out: what the model was trained for",
     )
+    parser.add_argument(
+        "--fit",
+        help="of affine depth to metres: least-squares or relative; left out: as the model says",
+    )
     parser.add_argument("--lotus-steps", type=int, default=1, help="denoising steps of f_G")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
 
@@ -61,6 +65,7 @@ def call_options(options: argparse.Namespace) -> dict:
     return {
         "mode": options.mode,
         "processing_resolution": options.processing_resolution,
+        "fit": options.fit,
         "lotus_steps": options.lotus_steps,
         "seed": options.seed,
     }

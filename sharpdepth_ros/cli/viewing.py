@@ -154,6 +154,7 @@ def _open_run(options: argparse.Namespace):
         calls = call_options(options)
         if calls["processing_resolution"] is None:
             calls["processing_resolution"] = pipe.processing_resolution
+        calls["fit"] = calls["fit"] or pipe.fit
         settings |= {name.replace("_", " "): str(value) for name, value in calls.items()}
 
         def infer(rgb):

@@ -47,6 +47,7 @@ def run_evaluate(
     seed: int = 0,
     fallback: bool = True,
     gate: str = "noise-aware",
+    fit: str | None = None,
 ) -> int:
     """Evaluate a pipeline, or predictions in files, and print the table.
 
@@ -82,6 +83,7 @@ def run_evaluate(
         seed: of the noise.
         fallback: answer with the metric depth where an alignment is degenerate.
         gate: of the sharpener, as in `SharpDepthPipeline`.
+        fit: of the affine depth to the metric model's, likewise.
     """
     processes = this_process()
     samples = open_dataset(
@@ -120,6 +122,7 @@ def run_evaluate(
             seed=seed,
             fallback=fallback,
             gate=gate,
+            fit=fit,
             names=names,
         )
     result = evaluate(

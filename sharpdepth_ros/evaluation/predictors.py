@@ -15,6 +15,7 @@ from sharpdepth_ros.evaluation.files import SUFFIXES, read_depth
 from sharpdepth_ros.export.depth_files import MILLIMETRES
 
 if TYPE_CHECKING:  # the networks take seconds to import, and files need none
+    from sharpdepth_ros.models.generator import Fit
     from sharpdepth_ros.pipeline.discrepancy import Gate
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
 
@@ -52,6 +53,7 @@ class PipelinePredictor:
         fallback: answer with the metric depth where the alignment is degenerate, as on a robot;
             False takes the fit whatever it is, as the released evaluation does.
         gate: where noise goes (see `SharpDepthPipeline`).
+        fit: how affine depth is brought to metres, None as the model says.
         names: what the models are called, for the record.
     """
 
@@ -68,6 +70,7 @@ class PipelinePredictor:
         seed: int = 0,
         fallback: bool = True,
         gate: "Gate" = "noise-aware",
+        fit: "Fit | None" = None,
         names: dict[str, str] | None = None,
     ):
         if unknown := set(modes) - set(MODES):
@@ -84,6 +87,7 @@ class PipelinePredictor:
             "seed": seed,
             "fallback": fallback,
             "gate": gate,
+            "fit": fit or pipeline.fit,
         }
         self.settings = self._options | {"intrinsics": use_intrinsics} | (names or {})
 

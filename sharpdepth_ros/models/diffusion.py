@@ -4,7 +4,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, SchedulerMixin, UNet2DConditionModel
@@ -19,7 +19,7 @@ from sharpdepth_ros.models.checkpoint_files import (
     read_json,
     require_data_only,
 )
-from sharpdepth_ros.models.generator import Space
+from sharpdepth_ros.models.generator import RELEASED_FIT, Fit, Space
 from sharpdepth_ros.models.prompt_cache import prompt_embedding_once
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class DepthDiffusion(nn.Module):
         last_timestep: the timestep of the single-step prediction, 999 as released.
         space: what the depth map is affine to.
         processing_resolution: longest edge in pixels that it was trained for.
+        fit: how its map is brought to metres unless a call says otherwise.
         max_steps: most denoising steps: one for a model without noise input.
     """
 
@@ -72,6 +73,7 @@ class DepthDiffusion(nn.Module):
         prompt_embedding: torch.Tensor,
         space: Space = "depth",
         processing_resolution: int = RELEASED_RESOLUTION,
+        fit: Fit = RELEASED_FIT,
     ) -> None:
         """Combine the parts.
 
@@ -82,6 +84,7 @@ class DepthDiffusion(nn.Module):
             prompt_embedding: [1, tokens, channels], the text encoder's answer to "".
             space: "disparity" for checkpoints that were trained on it (Lotus v2).
             processing_resolution: longest edge in pixels that the UNet was trained for.
+            fit: "relative" for checkpoints that say so.
         """
         super().__init__()
         self.unet = unet
@@ -94,6 +97,7 @@ class DepthDiffusion(nn.Module):
         self._last_alpha = float(scheduler.alphas_cumprod[self.last_timestep])
         self.space = space
         self.processing_resolution = processing_resolution
+        self.fit: Fit = fit
         self.max_steps = self.last_timestep + 1 if self.takes_noise else 1
         self.register_buffer("prompt_embedding", prompt_embedding)
         task = torch.tensor([DEPTH_TASK])
@@ -233,7 +237,7 @@ def load_depth_diffusion(
     vae = load_part(folder, "vae", AutoencoderKL, dtype)
     _require_compatible(folder, unet, vae)
     schedule, prompt = _load_schedule(folder), prompt_embedding_once(folder, _embed_empty_prompt)
-    model = DepthDiffusion(unet, vae, schedule, prompt, space, _trained_resolution(folder))
+    model = DepthDiffusion(unet, vae, schedule, prompt, space, *_noted(folder))
     # The embeddings take the networks' dtype only now: they were computed in float32.
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
@@ -344,21 +348,33 @@ def load_schedule(folder: Path, kind: type[Schedule], config: Mapping[str, Any])
         ) from error
 
 
-def write_trained_resolution(folder: Path, longest_edge: int) -> None:
-    """Note in a checkpoint folder the longest edge in pixels that it was trained for."""
-    (folder / ABOUT).write_text(json.dumps({"processing_resolution": longest_edge}) + "\n")
+def write_about(folder: Path, processing_resolution: int, fit: Fit = RELEASED_FIT) -> None:
+    """Note in a checkpoint folder what the released layout has no place for.
+
+    Args:
+        folder: of the checkpoint.
+        processing_resolution: longest edge in pixels that it was trained for.
+        fit: how its map is brought to metres.
+    """
+    about = {"processing_resolution": processing_resolution, "fit": fit}
+    (folder / ABOUT).write_text(json.dumps(about) + "\n")
 
 
-def _trained_resolution(folder: Path) -> int:
-    if not (folder / ABOUT).is_file():
-        return RELEASED_RESOLUTION
-    noted = _read_json(folder / ABOUT, ABOUT).get("processing_resolution")
-    if not isinstance(noted, int) or noted < 1:
+def _noted(folder: Path) -> tuple[int, Fit]:
+    """What `write_about` noted; of a folder without a note, what the released ones are."""
+    about = _read_json(folder / ABOUT, ABOUT) if (folder / ABOUT).is_file() else {}
+    resolution = about.get("processing_resolution", RELEASED_RESOLUTION)
+    if not isinstance(resolution, int) or resolution < 1:
         raise CheckpointError(
-            f"{folder / ABOUT}: processing_resolution is {noted!r}; it is the longest edge in "
+            f"{folder / ABOUT}: processing_resolution is {resolution!r}; it is the longest edge in "
             "pixels that the model was trained for, 1 or more"
         )
-    return noted
+    fit = about.get("fit", RELEASED_FIT)
+    if fit not in get_args(Fit):
+        raise CheckpointError(
+            f"{folder / ABOUT}: fit is {fit!r}; it is one of {', '.join(get_args(Fit))}"
+        )
+    return resolution, fit
 
 
 def _embed_empty_prompt(folder: Path) -> torch.Tensor:

@@ -8,6 +8,12 @@ import torch
 Space = Literal["depth", "disparity"]
 """What a generator's map is affine to: metres, or one over metres (Lotus v2, some Marigolds)."""
 
+Fit = Literal["least-squares", "relative"]
+"""How an affine map is brought to metres: by squared metres, as released, or by the errors' share
+of the depth (see pipeline/alignment.py)."""
+
+RELEASED_FIT: Fit = "least-squares"
+
 
 class DepthGenerator(Protocol):
     """Anything that draws affine-invariant depth for an image.
@@ -17,6 +23,7 @@ class DepthGenerator(Protocol):
         stride: the image's edges must be multiples of this.
         max_steps: most denoising steps it can take.
         processing_resolution: longest edge in pixels that it was trained for.
+        fit: how its map is brought to metres unless a call says otherwise.
         device: where it runs.
     """
 
@@ -24,6 +31,7 @@ class DepthGenerator(Protocol):
     stride: int
     max_steps: int
     processing_resolution: int
+    fit: Fit
     device: torch.device
 
     def noise_shape(self, height: int, width: int) -> tuple[int, ...] | None:

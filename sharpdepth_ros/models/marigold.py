@@ -21,7 +21,7 @@ from sharpdepth_ros.models.diffusion import (
     load_tokenizer,
     require_parts,
 )
-from sharpdepth_ros.models.generator import Space
+from sharpdepth_ros.models.generator import RELEASED_FIT, Fit, Space
 
 SETTINGS = (
     "prediction_type",
@@ -64,6 +64,7 @@ class MarigoldGenerator:
         self.stride = pipeline.vae_scale_factor
         trained_for = pipeline.config.default_processing_resolution
         self.processing_resolution = trained_for or RELEASED_RESOLUTION
+        self.fit: Fit = RELEASED_FIT
         self.max_steps = pipeline.scheduler.config.num_train_timesteps
         self.device = pipeline.device
         self._pipeline = pipeline

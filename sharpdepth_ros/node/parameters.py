@@ -122,6 +122,12 @@ class Parameters:
         low=-1,
         high=4096,
     )
+    fit: str = _parameter(
+        "auto",
+        "How the affine depth is brought to metres: least-squares of the metres (as released), "
+        "relative (near and far count alike), or auto: as the model's folder says.",
+        choices=("auto", "least-squares", "relative"),
+    )
     lotus_steps: int = _parameter(
         1, "Denoising steps of the generator's first pass.", low=1, high=50
     )

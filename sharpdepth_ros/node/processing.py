@@ -232,6 +232,7 @@ class FrameProcessor:
             torch.from_numpy(camera.matrix),
             mode=mode,
             processing_resolution=None if longest_edge < 0 else longest_edge,
+            fit=None if parameters.fit == "auto" else parameters.fit,
             lotus_steps=parameters.lotus_steps,
             seed=parameters.seed,
             memory=self._draft_memory(parameters.generator_every),

@@ -50,6 +50,7 @@ SETTINGS = (
     "device",
     "precision",
     "processing_resolution",
+    "fit",
     "lotus_steps",
     "seed",
 )

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from sharpdepth_ros.models.diffusion import DepthDiffusion
-from sharpdepth_ros.models.generator import DepthGenerator
+from sharpdepth_ros.models.generator import DepthGenerator, Fit
 from sharpdepth_ros.models.metric import MetricDepth, MetricDepthModel
 from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.registry import find_tiny_vae, load_generator, load_metric_model
 from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
-from sharpdepth_ros.pipeline.alignment import AGREEMENT, align_least_squares
+from sharpdepth_ros.pipeline.alignment import AGREEMENT, align, align_least_squares
 from sharpdepth_ros.pipeline.discrepancy import (
     DepthRange,
     Gate,
@@ -52,6 +52,7 @@ class _Call:
     seed: int = 0
     fallback: bool = True
     gate: Gate = "noise-aware"
+    fit: Fit | None = None
 
 
 class SharpDepthPipeline:
@@ -199,6 +200,11 @@ class SharpDepthPipeline:
         return (self.sharpener or self.generator).processing_resolution
 
     @property
+    def fit(self) -> Fit:
+        """How the affine depth is brought to metres unless a call says otherwise."""
+        return (self.sharpener or self.generator).fit
+
+    @property
     def device(self) -> torch.device:
         return self._device
 
@@ -214,6 +220,7 @@ class SharpDepthPipeline:
         noise: tuple[Array, Array | None] | None = None,
         fallback: bool = True,
         gate: Gate = "noise-aware",
+        fit: Fit | None = None,
         memory: DraftMemory | None = None,
     ) -> SharpDepthOutput:
         """Estimate the depth of one image.
@@ -235,13 +242,16 @@ class SharpDepthPipeline:
                 fit whatever it is, as the released code does.
             gate: where noise goes: "noise-aware" (the method), "uniform" or "none" (the paper's
                 ablations, for sharpeners that were trained with them).
+            fit: how the affine depth is brought to metres: "least-squares" of the metres, as
+                released, which what is far decides; "relative", the least absolute errors relative
+                to the depth, so that near and far count alike; None as the checkpoint says.
             memory: of one camera's stream, from `new_memory`: the generator pass is then made
                 only when the memory wants one. None makes it for every image.
 
         Raises:
             ValueError: an argument is out of range or of a wrong shape; the message has the value.
         """
-        call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, gate)
+        call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, gate, fit)
         cameras = None if intrinsics is None else [intrinsics]
         return self._run([rgb], cameras, call, noise, memory)[0]
 
@@ -255,6 +265,7 @@ class SharpDepthPipeline:
         lotus_steps: int = 1,
         seed: int = 0,
         fallback: bool = True,
+        fit: Fit | None = None,
     ) -> list[SharpDepthOutput]:
         """Estimate the depth of several images, such as those of a robot's cameras, at once.
 
@@ -263,7 +274,7 @@ class SharpDepthPipeline:
         Args:
             images: each uint8 [H, W, 3]; sizes may differ.
             intrinsics: for each image [3, 3] or None; None where no camera is known.
-            mode, processing_resolution, lotus_steps, seed, fallback: as in a call.
+            mode, processing_resolution, lotus_steps, seed, fallback, fit: as in a call.
 
         Returns:
             One output for each image, in order. Their timings are those of their batch.
@@ -271,7 +282,7 @@ class SharpDepthPipeline:
         Raises:
             ValueError: as in a call; or the numbers of images and intrinsics differ.
         """
-        call = _Call(mode, processing_resolution, lotus_steps, seed, fallback)
+        call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, fit=fit)
         cameras = list(intrinsics or [None] * len(images))
         if len(cameras) != len(images):
             raise ValueError(f"{len(cameras)} intrinsics for {len(images)} images")
@@ -370,11 +381,14 @@ class SharpDepthPipeline:
                 metric_full = image.restore(metric.depth)
                 affine, discrepancy = image.restore(affine), image.restore(discrepancy)
                 # The released aligned baseline fits on all pixels, the sharpener where both agree.
-                if call.mode == "sharpdepth":
-                    mask = (1 - discrepancy) > AGREEMENT
-                    alignment = align_least_squares(affine, metric_full, mask)
-                else:
-                    alignment = align_least_squares(affine, metric_full, space=self.generator.space)
+                sharp = call.mode == "sharpdepth"
+                alignment = align(
+                    affine,
+                    metric_full,
+                    mask=(1 - discrepancy) > AGREEMENT if sharp else None,
+                    space="depth" if sharp else self.generator.space,
+                    fit=call.fit or self.fit,
+                )
                 alignment = replace(alignment, sound=alignment.sound & ~flat)
                 depth = alignment.apply(affine)
                 if call.fallback:
@@ -402,6 +416,8 @@ class SharpDepthPipeline:
             raise ValueError(f"mode {call.mode!r} is not one of {', '.join(get_args(Mode))}")
         if call.gate not in get_args(Gate):
             raise ValueError(f"gate {call.gate!r} is not one of {', '.join(get_args(Gate))}")
+        if call.fit is not None and call.fit not in get_args(Fit):
+            raise ValueError(f"fit {call.fit!r} is not one of {', '.join(get_args(Fit))}")
         if not 1 <= call.lotus_steps <= self.generator.max_steps:
             raise ValueError(
                 f"lotus_steps is {call.lotus_steps}; this generator takes 1 to "

@@ -22,7 +22,7 @@ from sharpdepth_ros.models.checkpoint_files import (
     read_pickle,
     require_data_only,
 )
-from sharpdepth_ros.models.diffusion import write_trained_resolution
+from sharpdepth_ros.models.diffusion import write_about
 from sharpdepth_ros.training.checkpoints import (
     checkpoints_of,
     remove_drafts,
@@ -216,7 +216,7 @@ class Trainer:
                 self.stage.export(folder)
                 if (folder / "unet").is_dir():  # pipelines run it at its own size
                     data = self.config.data
-                    write_trained_resolution(folder, max(data.width, data.height))
+                    write_about(folder, max(data.width, data.height))
                 progressed = {
                     "step": self.step,
                     "seconds": round(self.seconds, 1),

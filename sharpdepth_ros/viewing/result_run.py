@@ -28,6 +28,7 @@ SETTINGS = (
     "mode",
     "precision",
     "processing_resolution",
+    "fit",
     "lotus_steps",
     "seed",
 )

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sharpdepth_ros.models.checkpoint_files import CheckpointError
-from sharpdepth_ros.models.diffusion import PARTS, load_depth_diffusion
+from sharpdepth_ros.models.diffusion import ABOUT, PARTS, load_depth_diffusion, write_about
 from sharpdepth_ros.models.random_stack import write_random_checkpoint
 
 UNET_FILE = "unet/diffusion_pytorch_model.safetensors"
@@ -141,3 +141,29 @@ def test_in_bfloat16_the_timestep_stays_999(data):
         want = exact.generate(latent, noise)
     assert seen[0].tolist() == [999]
     assert (got - want).abs().mean() < 0.02 * want.std()
+
+
+def test_what_a_folder_notes_of_itself_is_read_and_what_it_leaves_out_is_as_released(checkpoint):
+    released = load_depth_diffusion(checkpoint)
+    assert (released.processing_resolution, released.fit) == (768, "least-squares")
+    write_about(checkpoint, 160, fit="relative")
+    noted = load_depth_diffusion(checkpoint)
+    assert (noted.processing_resolution, noted.fit) == (160, "relative")
+    (checkpoint / ABOUT).write_text('{"processing_resolution": 96}')
+    older = load_depth_diffusion(checkpoint)
+    assert (older.processing_resolution, older.fit) == (96, "least-squares")
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ('{"processing_resolution": 0}', "processing_resolution is 0"),
+        ('{"processing_resolution": "160"}', "processing_resolution is '160'"),
+        ('{"fit": "squares"}', "fit is 'squares'; it is one of least-squares, relative"),
+        ('{"fit": ["relative"]}', r"fit is \['relative'\]"),
+    ],
+)
+def test_a_note_that_makes_no_sense_is_named(checkpoint, about, message):
+    (checkpoint / ABOUT).write_text(about)
+    with pytest.raises(CheckpointError, match=message):
+        load_depth_diffusion(checkpoint)

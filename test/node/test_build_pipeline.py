@@ -40,6 +40,18 @@ def test_what_needs_a_reload_is_what_the_pipeline_is_built_with(monkeypatch):
     }
 
 
+def test_the_fit_of_the_parameters_is_the_calls_and_auto_leaves_it_to_the_model():
+    calls = []
+    values = [Parameters(fit="relative")]
+    processor = FrameProcessor(
+        lambda *_, **options: calls.append(options["fit"]), lambda: values[0]
+    )
+    camera = CameraModel(80, 60, 80, 80, 40, 30)
+    for values[0] in (Parameters(fit="relative"), Parameters(fit="least-squares"), Parameters()):
+        processor._infer(np.zeros((60, 80, 3), np.uint8), camera, values[0], "sharpdepth")
+    assert calls == ["relative", "least-squares", None]
+
+
 def test_the_generator_pass_serves_generator_every_frames_and_the_number_changes_live(
     data, monkeypatch
 ):

@@ -7,6 +7,7 @@ import torch
 
 from sharpdepth_ros import SharpDepthPipeline
 from sharpdepth_ros.models.diffusion import load_depth_diffusion
+from sharpdepth_ros.pipeline.alignment import AGREEMENT, align
 
 K = np.array([[60.0, 0, 40], [0, 62.0, 30], [0, 0, 1]])
 
@@ -151,6 +152,28 @@ def test_a_generator_with_another_vae_crosses_over_as_an_image(pipe, given_metri
     assert out.affine_depth.std() > 0
 
 
+@pytest.mark.parametrize("mode", ["sharpdepth", "aligned"])
+def test_the_fit_of_a_call_is_the_one_that_is_made(pipe, given_metric_model, mode):
+    pipe = with_depth(pipe, given_metric_model(np.tile(np.geomspace(1, 30, 80), (64, 1))))
+    outs = {
+        fit: pipe(scene(), mode=mode, processing_resolution=0, fallback=False, fit=fit)
+        for fit in (None, "least-squares", "relative")
+    }
+    assert outs[None].scale == outs["least-squares"].scale  # the released fit, unless a folder says
+    for fit, out in outs.items():
+        affine, metric, e = (
+            torch.from_numpy(m)[None, None]
+            for m in (out.affine_depth, out.metric_depth, out.discrepancy)
+        )
+        mask = 1 - e > AGREEMENT if mode == "sharpdepth" else None
+        wanted = align(affine, metric, mask, fit=fit or "least-squares")
+        assert (out.scale, out.shift) == pytest.approx((wanted.scale.item(), wanted.shift.item()))
+        np.testing.assert_allclose(out.depth, wanted.apply(affine)[0, 0], rtol=1e-6)
+    assert outs["relative"].scale != outs["least-squares"].scale
+    (batched,) = pipe.batch([scene()], mode=mode, processing_resolution=0, fit="relative")
+    assert batched.scale == pytest.approx(outs["relative"].scale, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("image", "options", "message"),
     [
@@ -158,6 +181,7 @@ def test_a_generator_with_another_vae_crosses_over_as_an_image(pipe, given_metri
         (np.zeros((8, 8, 3), np.float32), {}, "rgb is torch.float32"),
         (np.zeros((0, 8, 3), np.uint8), {}, "not empty"),
         (scene(), {"mode": "sharp"}, "mode 'sharp' is not one of sharpdepth, aligned, metric"),
+        (scene(), {"fit": "squares"}, "fit 'squares' is not one of least-squares, relative"),
         (scene(), {"lotus_steps": 0}, "lotus_steps is 0; this generator takes 1 to 1000"),
         (scene(), {"processing_resolution": -1}, "processing_resolution is -1"),
         (scene(), {"intrinsics": np.eye(4)}, r"intrinsics are \[4, 4\]"),
