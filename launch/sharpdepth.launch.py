@@ -19,6 +19,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from sharpdepth_ros.node.launching import (
+    PROFILE,
     argument_descriptions,
     camera_names,
     large_message_environment,
@@ -68,7 +69,7 @@ def _launch(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     share = Path(get_package_share_directory("sharpdepth_ros"))
     actions: list[LaunchDescriptionEntity] = []
     if value("large_messages") == "true":
-        variables, reason = large_message_environment(share / "config/fastdds_large_messages.xml")
+        variables, reason = large_message_environment(share / PROFILE)
         actions.append(LogInfo(msg=reason))
         variables |= memory_environment()
         actions += [SetEnvironmentVariable(name, text) for name, text in variables.items()]

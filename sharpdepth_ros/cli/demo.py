@@ -29,6 +29,18 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     demo.add_argument("--height", type=int, default=240, help="of the camera, pixels")
     demo.add_argument("--rate", type=float, default=10.0, help="of the camera, frames per second")
     demo.add_argument("--timeout", type=float, default=180.0, help="seconds for all frames")
+    demo.add_argument(
+        "--preset",
+        default="balanced",
+        choices=("accurate", "balanced", "fast", "fastest"),
+        help="how much work the node spends on a frame (docs/speed.md)",
+    )
+    demo.add_argument(
+        "--backend",
+        default="auto",
+        choices=("torch", "openvino", "auto"),
+        help="what runs its networks",
+    )
     demo.set_defaults(run=_demo)
 
 
@@ -50,4 +62,6 @@ def _demo(options: argparse.Namespace) -> int:
         size=(options.width, options.height),
         rate=options.rate,
         timeout=options.timeout,
+        preset=options.preset,
+        backend=options.backend,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from sharpdepth_ros.node.parameter_docs import allowed, literal
 from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
 
+#: Where a share folder has the profile that gives Fast DDS room for images.
+PROFILE = "config/fastdds_large_messages.xml"
 #: Environment variables by which a user configures Fast DDS; then we do not.
 _FASTDDS_VARIABLES = (
     "FASTDDS_DEFAULT_PROFILES_FILE",
@@ -77,6 +80,15 @@ def camera_names(text: str) -> list[str]:
     if len(set(names)) != len(names):
         raise ValueError(f"a camera is named twice: {text}")
     return names
+
+
+def find_profile(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The Fast DDS profile, in the source tree or where pip or colcon has installed it."""
+    shares = [Path(prefix) / "share/sharpdepth_ros" for prefix in (sys.prefix, sys.base_prefix)]
+    prefixes = environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    shares += [Path(prefix) / "share/sharpdepth_ros" for prefix in prefixes if prefix]
+    places = (root / PROFILE for root in (Path(__file__).parents[2], *shares))
+    return next((place for place in places if place.is_file()), None)
 
 
 def large_message_environment(

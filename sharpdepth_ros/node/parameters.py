@@ -91,7 +91,7 @@ class Parameters:
     backend: str = _parameter(
         "torch",
         "What runs the diffusion networks: torch, openvino (CPU only; pip install "
-        "'sharpdepth_ros[openvino]'), or auto: openvino where it is installed and the CPU has AMX.",
+        "'sharpdepth_ros[openvino]'), or auto: openvino on an x86 CPU where it is installed.",
         choices=("torch", "openvino", "auto"),
         reload=True,
     )

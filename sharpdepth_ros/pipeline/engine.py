@@ -49,7 +49,7 @@ class EngineOptions:
             CUDA only.
         threads: of torch on the CPU, for the whole process; 0 leaves it as it is.
         backend: "torch"; "openvino": encoder, UNet and decoder of the diffusion models run in
-            OpenVINO, on the CPU; "auto": OpenVINO where it is installed and the CPU has AMX.
+            OpenVINO, on the CPU; "auto": OpenVINO on an x86 CPU where it is installed.
     """
 
     schedule: Schedule | Literal["auto"] = "auto"

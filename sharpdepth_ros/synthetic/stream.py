@@ -28,7 +28,7 @@ class SyntheticCamera:
         camera: intrinsics; None for a 75 degree horizontal field of view.
         sensor: None for a mild model of a good camera.
         speed: metres per second.
-        threads: threads to render with.
+        threads: threads to render with; more than one pay from about 1280x720 on.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class SyntheticCamera:
         camera: CameraModel | None = None,
         sensor: SensorModel | None = None,
         speed: float = 0.6,
-        threads: int = 2,
+        threads: int = 1,
     ) -> None:
         self.camera = CameraModel.from_fov(width, height, 75.0) if camera is None else camera
         if (self.camera.width, self.camera.height) != (width, height):

@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from sharpdepth_ros.node import parameter_docs, topics
+from sharpdepth_ros.node import launching, parameter_docs, topics
 from sharpdepth_ros.node.launching import (
+    PROFILE,
     argument_descriptions,
     camera_names,
+    find_profile,
     large_message_environment,
     memory_environment,
     parameters_from_text,
@@ -131,6 +133,23 @@ class TestLargeMessages:
         variables, reason = large_message_environment(self.PROFILE, environment)
         assert variables == {}
         assert next(iter(environment.values())) in reason or next(iter(environment)) in reason
+
+    def test_the_profile_is_found_in_the_source_tree_and_where_colcon_installs_it(
+        self, tmp_path, monkeypatch
+    ):
+        assert find_profile({}) == self.PROFILE
+        # As installed: no config/ beside the package.
+        installed = tmp_path / "lib/site-packages/sharpdepth_ros/node/launching.py"
+        monkeypatch.setattr(launching, "__file__", str(installed))
+        monkeypatch.setattr(launching.sys, "prefix", str(tmp_path / "venv"))
+        environment = {"AMENT_PREFIX_PATH": f"{tmp_path / 'other'}:{tmp_path / 'install'}"}
+        assert find_profile(environment) is None
+        colcons = tmp_path / "install/share/sharpdepth_ros" / PROFILE
+        pips = tmp_path / "venv/share/sharpdepth_ros" / PROFILE
+        for place in (colcons, pips):
+            place.parent.mkdir(parents=True)
+            place.touch()
+            assert find_profile(environment) == place
 
     def test_memory_is_kept_unless_the_user_chose_an_allocator(self):
         assert set(memory_environment({})) == {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
