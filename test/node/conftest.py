@@ -55,7 +55,7 @@ class NodeProcess:
     """The node in a process of its own."""
 
     def __init__(self, command: list[str], domain: int, log: Path) -> None:
-        environment = os.environ | {"ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1"}
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"ROS_DOMAIN_ID": str(domain)}
         self._log = log
         self._output = log.open("wb")
         self.process = subprocess.Popen(

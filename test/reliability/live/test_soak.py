@@ -2,11 +2,12 @@
 """Hours of a camera's frames, and what the node holds meanwhile.
 
 The quick form shows that the measurement finds a leak and invents none. The long form is the node
-as it is installed, with the demo weights and the demo camera at 10 Hz, for an hour:
+as the launch files start it, with the demo weights, and a camera at 10 Hz, for an hour:
 
-    python scripts/reliability.py --only soak --soak-seconds 3600
+    python scripts/reliability.py --only soak --soak-seconds 3600 --soak-preset fastest
 """
 
+import itertools
 import os
 import statistics
 import threading
@@ -14,15 +15,27 @@ import time
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
+
+from sharpdepth_ros.export.depth_files import write_rgb
+from sharpdepth_ros.node.launching import (
+    find_profile,
+    large_message_environment,
+    memory_environment,
+)
+from sharpdepth_ros.synthetic import SyntheticCamera
 
 from ...node.conftest import camera_info, image, picture
 from ..growth import growth
 from .sampling import Sampler, write_csv
 from .soak_plot import draw_soak
 
+PRESET = os.environ.get("SHARPDEPTH_SOAK_PRESET", "accurate")
+THREADS = os.cpu_count() or 1
 SECONDS = float(os.environ.get("SHARPDEPTH_SOAK_SECONDS", "3600"))
 RATE = 10.0
+LOOP = 200
+"""Frames of the camera's way through a room, which it goes back and forth."""
 W, H = 64, 48
 LEAK = 256  # KiB per frame
 
@@ -75,15 +88,39 @@ def test_a_node_that_leaks_is_told_from_one_that_does_not(leak, start_node, peer
         assert len(set(sampler.usual(name))) == 1
 
 
+@pytest.fixture
+def video(tmp_path):
+    """A folder of images. Rendering them live would take a core from the node."""
+    frames = SyntheticCamera(320, 240, fps=RATE, kind="room", scene_seconds=None).frames()
+    there = [frame.rgb for frame in itertools.islice(frames, LOOP)]
+    for number, rgb in enumerate([*there, *there[-2:0:-1]]):
+        write_rgb(tmp_path / f"{number:04d}.png", rgb)
+    return tmp_path
+
+
+@pytest.fixture
+def as_launched(monkeypatch):
+    """The environment that the launch files give, and all cores."""
+    variables, _ = large_message_environment(find_profile())
+    variables |= memory_environment() | {"OMP_NUM_THREADS": str(THREADS)}
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+
+
 @pytest.mark.long
 def test_an_hour_of_the_demo_leaves_the_node_as_it_was(
-    start_node, start_process, peer, record, report_folder
+    as_launched, video, start_node, start_process, peer, record, report_folder
 ):
-    arrivals = Arrivals()
+    arrivals, clouds = Arrivals(), itertools.count()
     peer.node.create_subscription(Image, "depth/image_rect", arrivals.add, 5)
-    node = start_node()
+    # Not unpacked: what it costs the node is the test.
+    peer.node.create_subscription(PointCloud2, "points", lambda _: next(clouds), 5, raw=True)
+    node = start_node(preset=PRESET)
     camera = start_process(
-        "-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", f"rate:={RATE}"
+        "-m",
+        "sharpdepth_ros.node.demo_camera",
+        "--ros-args",
+        *("-p", f"rate:={RATE}", "-p", f"images:={video}"),
     )
     peer.wait_until(lambda: arrivals.count > 0, timeout=300)
     arrivals.take_latency()
@@ -106,9 +143,10 @@ def test_an_hour_of_the_demo_leaves_the_node_as_it_was(
     private = found["private"]
     threads, files = (sampler.usual(name, warm_up=0.25) for name in ("threads", "files"))
     record(
-        f"Soak: demo weights, demo camera 320x240 at {RATE:.0f} Hz, a subscriber to depth",
+        f"Soak: demo weights, preset {PRESET}, {THREADS} threads, a camera of 320x240 at "
+        f"{RATE:.0f} Hz, subscribers to depth and points",
         f"{SECONDS / 60:.0f} min, {values['images received']} images received, {frames[-1]} depth "
-        "images seen",
+        f"images and {next(clouds)} clouds seen",
         "; ".join(
             f"{name} memory {g.rate:+.0f} B per frame, 95 % interval {g.low:+.0f} to {g.high:+.0f}"
             for name, g in found.items()
