@@ -30,6 +30,7 @@ from sharpdepth_ros.export.depth_files import write_depth_png, write_rgb
 from sharpdepth_ros.node import topics as names
 from sharpdepth_ros.node.cloud_reading import read_points
 from sharpdepth_ros.node.images import image_to_rgb
+from sharpdepth_ros.node.joining import first_node, join_ros
 from sharpdepth_ros.node.launching import (
     PROFILE,
     find_profile,
@@ -198,9 +199,10 @@ class _Viewer(Node):
 
 def _watch(frames: int, deadline: float, processes: list[_Child], known: bool) -> list[DemoFrame]:
     """Spin until the frames are there, the time is over, or a process has ended."""
-    rclpy.init()
+    join_ros()
     try:
-        viewer = _Viewer(known)
+        with first_node():
+            viewer = _Viewer(known)
         while len(viewer.frames) < frames and time.monotonic() < deadline:
             rclpy.spin_once(viewer, timeout_sec=0.2)
             for process in processes:

@@ -12,7 +12,6 @@ import numpy as np
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -21,6 +20,7 @@ from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.node.camera_info import depth_camera_info
 from sharpdepth_ros.node.ending import EndRequest, spin
 from sharpdepth_ros.node.images import ImageWriter
+from sharpdepth_ros.node.joining import first_node, join_ros
 from sharpdepth_ros.node.topics import GROUND_TRUTH
 from sharpdepth_ros.recordings.images import find_images
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
@@ -111,9 +111,11 @@ def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
 def main() -> int:
     """Entry point of the executable `sharpdepth_camera`; its exit status."""
     end = EndRequest(_DEADLINE)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
-        spin(DemoCamera(), end)
+        join_ros()
+        with first_node():
+            camera = DemoCamera()
+        spin(camera, end)
     except (ValueError, FileNotFoundError) as error:
         print(f"sharpdepth_camera: {error}", file=sys.stderr)
         return 2

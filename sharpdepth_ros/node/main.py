@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpdepth_ros.node.ending import EndRequest, spin
+from sharpdepth_ros.node.joining import first_node, join_ros
 
 if TYPE_CHECKING:
     from sharpdepth_ros.node.sharpdepth_node import SharpDepthNode
@@ -36,12 +37,10 @@ def run(
 ) -> NoReturn:
     """Makes a node and spins it until a signal or the end of the context; ends the process."""
     import rclpy
-    from rclpy.signals import SignalHandlerOptions
 
     end = end or EndRequest(_DEADLINE)
     end.call(None)
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    status = _live(make_node, end)
+    status = _live(make_node, arguments, end)
     # Not rclpy.try_shutdown: that puts back handlers which were never replaced, and for a moment
     # the default ones with them.
     context = rclpy.get_default_context()
@@ -54,12 +53,16 @@ def run(
     os._exit(status)
 
 
-def _live(make_node: Callable[[], SharpDepthNode], end: EndRequest) -> int:
+def _live(
+    make_node: Callable[[], SharpDepthNode], arguments: Sequence[str] | None, end: EndRequest
+) -> int:
     """The life of the node. Returns the process's exit status."""
     from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 
     try:
-        node = make_node()
+        join_ros(arguments)
+        with first_node():
+            node = make_node()
     except (InvalidParameterTypeException, InvalidParameterValueException, ValueError) as error:
         print(f"sharpdepth: cannot start: {error}", file=sys.stderr)
         return 2

@@ -15,11 +15,11 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
+from sharpdepth_ros.node.joining import first_node, join_ros
 from sharpdepth_ros.node.time_synchronizers import stamp_of
 from sharpdepth_ros.node.topics import (
     DEPTH,
@@ -228,9 +228,10 @@ def follow(
         The node's settings, and what was wrong.
     """
     # SIGINT shall be Python's KeyboardInterrupt: what has been recorded is then ended in order.
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    join_ros()
     try:
-        node = FrameFollower(on_frame, image, namespace, points, frames)
+        with first_node():
+            node = FrameFollower(on_frame, image, namespace, points, frames)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         told = done = time.monotonic()

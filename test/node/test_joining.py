@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What keeps a process from joining ROS is said in a sentence, and ends it with status 2."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SECURITY = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce"}
+
+
+def start(module, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    "module", ["sharpdepth_ros.node.main", "sharpdepth_ros.node.demo_camera", "sharpdepth_ros.cli"]
+)
+def test_a_domain_that_does_not_exist_is_named(module):
+    arguments = ["demo", "--frames", "1"] if module == "sharpdepth_ros.cli" else []
+    ended = start(module, *arguments, ROS_DOMAIN_ID="233")
+    assert ended.returncode == 2, ended.stderr
+    assert "ROS_DOMAIN_ID is 233; give 0 to 232" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_viewer_says_it_too():
+    rerun = pytest.importorskip("rerun", reason="sharpdepth view is an extra of its own")
+    assert rerun
+    ended = start("sharpdepth_ros.cli", "view", "--live", "--save", "x.rrd", ROS_DOMAIN_ID="233")
+    assert ended.returncode == 2, ended.stderr
+    assert "ROS_DOMAIN_ID is 233" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--foo"], "unknown ROS arguments ['--foo']"),
+        (["-r", "__node:=9x"], "Couldn't parse remap rule: '-r __node:=9x'"),
+        (["--params-file", "gone.yaml"], "Couldn't parse params file: '--params-file gone.yaml'"),
+    ],
+)
+def test_arguments_that_ros_does_not_take_are_named(arguments, message):
+    ended = start("sharpdepth_ros.node.main", "--ros-args", *arguments)
+    assert ended.returncode == 2, ended.stderr
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr and "/src/rcl" not in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("keystore", ["missing", "without an enclave"])
+def test_security_without_an_enclave_says_what_it_takes(keystore, tmp_path):
+    if keystore == "without an enclave":
+        (tmp_path / "enclaves").mkdir()
+    ended = start("sharpdepth_ros.node.main", ROS_SECURITY_KEYSTORE=str(tmp_path), **SECURITY)
+    assert ended.returncode == 2, ended.stderr
+    assert "cannot start: " in ended.stderr
+    assert "ROS_SECURITY_ENABLE is true" in ended.stderr and "docs/security.md" in ended.stderr
+    assert "Traceback" not in ended.stderr
