@@ -28,6 +28,10 @@ FIT_PIXELS = 20_000
 ROUNDS = 6
 """Weightings of the relative fit; on rooms, more change the share within 25 % by less than 1e-4."""
 
+LEAST_DEPTH = 0.05
+"""Share of the mean depth. What is nearer counts as if it were there: a few pixels at a millimetre
+would decide the relative fit alone."""
+
 LEAST_RELATIVE_ERROR = 0.02
 """Errors below this share of the depth weigh alike in the relative fit, so that no pixel decides
 alone. Half of it and twice of it give the same fit within 1e-3."""
@@ -110,7 +114,8 @@ def align_relative(
     positive = metric[grid] > 0
     mask = positive if mask is None else mask[grid] & positive
     a, d, usable = _fitted_pixels(affine[grid], metric[grid], mask, space)
-    share = d.where(usable, 1.0).reciprocal().where(usable, 0.0)
+    mean = d.sum(dim=(1, 2, 3), keepdim=True) / usable.sum(dim=(1, 2, 3), keepdim=True)
+    share = d.maximum(LEAST_DEPTH * mean).reciprocal().where(usable, 0.0)
     weight = share.square()
     for _ in range(ROUNDS):
         scale, shift, variance = _weighted_line(a, d, weight)

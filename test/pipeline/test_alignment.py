@@ -142,6 +142,14 @@ def test_depth_that_is_not_positive_takes_no_part_in_the_relative_fit(affine):
     assert not align_relative(affine, -metric.abs()).sound.any()
 
 
+def test_a_few_pixels_at_the_lens_do_not_decide_the_relative_fit(affine):
+    metric = 2 * affine + 5
+    metric[..., :2, :4] = 1e-6
+    fit = align_relative(affine, metric)
+    np.testing.assert_allclose(fit.scale, 2, rtol=0.02)
+    np.testing.assert_allclose(fit.shift, 5, rtol=0.02)
+
+
 @pytest.mark.parametrize("name", ["least-squares", "relative"])
 def test_a_disparity_is_fitted_to_one_over_the_depth(affine, name):
     metric = 1 / (0.2 * affine + 0.5)
