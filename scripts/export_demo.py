@@ -40,9 +40,7 @@ def main() -> None:
     for part in ("scheduler", "tokenizer"):
         shutil.copytree(source / part, target / part)
     trained_at = json.loads((source / ABOUT).read_text())["processing_resolution"]
-    write_about(
-        target, trained_at, fit="relative"
-    )  # for rooms: docs/training.md has the measurement
+    write_about(target, trained_at, fit="relative")  # measured: see MODEL_CARD.md
     tiny = AutoencoderTiny.from_pretrained(last_checkpoint(options.tiny_vae) / "tiny_vae")
     save_tiny_vae(tiny.half(), target / "tiny_vae")
 

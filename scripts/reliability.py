@@ -3,6 +3,7 @@
 
     python scripts/reliability.py [--messages 10000] [--cases 100000] [--cycles 200] [--sizes 200]
                                   [--soak-seconds 3600] [--soak-preset accurate]
+                                  [--output output/reliability] [--only WORDS]
 
 The folder gets the table (reliability.md), the soak's samples and picture (soak.csv, soak.png) and
 the log of pytest. The exit status is pytest's: 0 if everything passed.

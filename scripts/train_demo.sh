@@ -25,7 +25,7 @@ run sharpen_demo sharpen stage.teacher=lotus run.output=output/train/sharpen_no_
 last() { ls -d "output/train/$1"/checkpoint-* | tail -n 1; }
 measure() { # name of the result, run, more options
   sharpdepth evaluate --dataset folder --root output/held_out --dataset-option max_depth=15 \
-    --metric-model "$(last metric)" --model "$(last "$2")" --output "output/evaluation/$1" "${@:3}"
+    --fit relative --metric-model "$(last metric)" --model "$(last "$2")" --output "output/evaluation/$1" "${@:3}"
 }
 measure teachers lotus_fine --modes aligned,metric
 measure sharpdepth sharpen_demo --modes sharpdepth
