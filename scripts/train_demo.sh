@@ -4,7 +4,7 @@
 # measures the results on scenes that were not trained on. Everything goes to output/; run it again to
 # continue where it stopped. FRAMES=10800 by default; arguments are overrides for every stage.
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-prepare "train"
+prepare "train,eval"
 python="$VENV/bin/python"
 sharpdepth() { "$python" -m sharpdepth_ros.cli "$@"; }
 

@@ -74,7 +74,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from sharpdepth_ros.evaluation.commands import run_evaluate
+    run_evaluate = _commands().run_evaluate
     from sharpdepth_ros.evaluation.datasets import parse_option
 
     if options.predictions is None:
@@ -115,6 +115,13 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from sharpdepth_ros.evaluation.commands import run_compare
+    return _commands().run_compare(options.a, options.b, options.output, options.seed)
 
-    return run_compare(options.a, options.b, options.output, options.seed)
+
+def _commands():
+    """The module of both; what it draws with is an extra."""
+    try:
+        from sharpdepth_ros.evaluation import commands
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    return commands

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sharpdepth evaluate` and `sharpdepth compare` from arguments to reports."""
 
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 
 from sharpdepth_ros.evaluation.commands import run_compare, run_evaluate
 from sharpdepth_ros.evaluation.result import Result
@@ -36,3 +40,17 @@ def test_files_are_evaluated_and_compared(folder, tmp_path, boxes, capsys):
     assert run_compare(tmp_path / "out_near", tmp_path / "out_far", tmp_path / "compared") == 0
     assert "| AbsRel ↓ | 2 | 0.1 | 0.2 | +0.1 |" in capsys.readouterr().out
     assert (tmp_path / "compared" / "differences_1.png").exists()
+
+
+@pytest.mark.parametrize("command", [["compare", "a", "b"], ["evaluate", "--dataset", "nyu"]])
+def test_without_matplotlib_the_extra_is_named(command, tmp_path):
+    if command[0] == "evaluate":
+        command = [*command, "--root", str(tmp_path), "--output", str(tmp_path / "out")]
+    program = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        f"from sharpdepth_ros.cli import main; sys.exit(main({command}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "pip install 'sharpdepth_ros[eval]'" in ended.stderr
+    assert "Traceback" not in ended.stderr
