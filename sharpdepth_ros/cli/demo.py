@@ -27,7 +27,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     demo.add_argument("--width", type=int, default=320, help="of the camera, pixels")
     demo.add_argument("--height", type=int, default=240, help="of the camera, pixels")
-    demo.add_argument("--rate", type=float, default=10.0, help="of the camera, frames per second")
+    # Drawing more than the node makes depth of would take two cores from it for nothing.
+    demo.add_argument("--rate", type=float, default=7.0, help="of the camera, frames per second")
     demo.add_argument("--timeout", type=float, default=180.0, help="seconds for all frames")
     demo.add_argument(
         "--preset",
