@@ -20,7 +20,8 @@ class Sample:
         count: how much it has done by then: frames, messages, cycles.
         resident: bytes in memory, those it shares with others included.
         proportional: the same, what is shared divided by the number of those who share it.
-        private: the same, without what is shared.
+        anonymous: heap, stacks and what it wrote: neither messages in shared memory nor pages of
+            libraries, which other processes make appear and disappear.
         threads: number of them.
         files: open file descriptors.
         latency: median of the frames since the sample before, milliseconds; NaN if there was none.
@@ -30,7 +31,7 @@ class Sample:
     count: int
     resident: int
     proportional: int
-    private: int
+    anonymous: int
     threads: int
     files: int
     latency: float = float("nan")
@@ -57,7 +58,7 @@ class Sampler:
             count=count,
             resident=kibibytes["Rss"] * 1024,
             proportional=kibibytes["Pss"] * 1024,
-            private=(kibibytes["Private_Clean"] + kibibytes["Private_Dirty"]) * 1024,
+            anonymous=kibibytes["Anonymous"] * 1024,
             threads=sum(1 for _ in (self._process / "task").iterdir()),
             files=sum(1 for _ in (self._process / "fd").iterdir()),
             latency=latency,

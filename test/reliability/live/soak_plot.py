@@ -13,13 +13,13 @@ from .sampling import Sample
 
 
 def draw_soak(
-    samples: Sequence[Sample], private: Growth, path: Path, warm_up: float = 0.25
+    samples: Sequence[Sample], anonymous: Growth, path: Path, warm_up: float = 0.25
 ) -> None:
     """Writes the picture.
 
     Args:
         samples: of the node, in order.
-        private: the growth of its private memory per frame.
+        anonymous: the growth of its anonymous memory per frame.
         path: a .png.
         warm_up: share of the samples that the growth leaves out; shown grey.
     """
@@ -37,22 +37,22 @@ def draw_soak(
     memory, change, held, latency, rate = figure.subplots(
         5, 1, sharex=True, height_ratios=[2, 3, 1.5, 2, 1.5]
     )
-    for name in ("resident", "proportional", "private"):
+    for name in ("resident", "proportional", "anonymous"):
         memory.plot(minutes, of(name) / 2**20, label=name, linewidth=1)
     memory.set(ylabel="memory, MiB")
     memory.legend(fontsize=8, ncols=3, loc="lower right")
 
-    count, own = of("count"), of("private")
+    count, own = of("count"), of("anonymous")
     after = slice(int(len(samples) * warm_up), None)
     middle = count[after].mean(), own[after].mean()
     change.plot(minutes, (own - middle[1]) / 2**20, linewidth=0.8, color="tab:green")
-    for growth, style in ((private.rate, "-"), (private.low, "--"), (private.high, "--")):
+    for growth, style in ((anonymous.rate, "-"), (anonymous.low, "--"), (anonymous.high, "--")):
         line = growth * (count[after] - middle[0]) / 2**20
         change.plot(minutes[after], line, style, linewidth=1, color="black")
-    change.set(ylabel="private memory,\nMiB from its mean")
+    change.set(ylabel="anonymous memory,\nMiB from its mean")
     change.set_title(
-        f"{private.rate:+.0f} bytes per frame, 95 % interval {private.low:+.0f} to "
-        f"{private.high:+.0f} (dashed)",
+        f"{anonymous.rate:+.0f} bytes per frame, 95 % interval {anonymous.low:+.0f} to "
+        f"{anonymous.high:+.0f} (dashed)",
         fontsize=10,
     )
     held.plot(minutes, of("threads"), label="threads", linewidth=1)

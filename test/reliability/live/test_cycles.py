@@ -34,14 +34,14 @@ def test_what_configuring_takes_cleaning_up_gives_back(cycles, weights, start_no
         assert peer.transition("cleanup")
         sampler.look(cycle)
     threads, files = (sampler.usual(name, WARM_UP / len(loaded)) for name in ("threads", "files"))
-    private = [value / 2**20 for value in sampler.series("private")[WARM_UP:]]
+    own = [value / 2**20 for value in sampler.series("anonymous")[WARM_UP:]]
     happened = (
-        f"private memory {loaded[-1].private / 2**20:.0f} MiB configured, {private[0]:.0f} after "
-        f"the first cleanup, {private[-1]:.0f} after the last, largest {max(private):.0f}; threads "
+        f"memory of its own {loaded[-1].anonymous / 2**20:.0f} MiB configured, {own[0]:.0f} after "
+        f"the first cleanup, {own[-1]:.0f} after the last, largest {max(own):.0f}; threads "
         f"{threads[1]}, files {files[1]}"
     )
     if cycles >= 100:
-        grown = growth(sampler.series("count"), sampler.series("private"), WARM_UP / cycles)
+        grown = growth(sampler.series("count"), sampler.series("anonymous"), WARM_UP / cycles)
         happened += (
             f"; {grown.rate / 1024:+.1f} KiB per cycle, 95 % interval {grown.low / 1024:+.1f} to "
             f"{grown.high / 1024:+.1f}"
@@ -50,5 +50,5 @@ def test_what_configuring_takes_cleaning_up_gives_back(cycles, weights, start_no
     record(f"Configure and clean up, {models}", f"{cycles} cycles", happened)
     assert threads[0] == threads[1]
     assert files[0] == files[1]
-    assert max(private) - private[0] < 20
+    assert max(own) - own[0] < 20
     assert "Traceback" not in node.log

@@ -128,15 +128,15 @@ def test_more_frames_than_it_can_take_are_counted_and_cost_nothing_else(
     assert stamps == sorted(stamps)
     assert int(values["dropped, superseded"]) > 0
     assert (end.threads, end.files) == (begun.threads, begun.files)
-    assert end.private - begun.private < 20 * 2**20
+    assert end.anonymous - begun.anonymous < 20 * 2**20
     assert "Traceback" not in node.log
     record(
         "A camera of 200 Hz on a model of 10 Hz",
         f"{values['images received']} images, {values['input rate (Hz)']} Hz arrived",
         f"{values['frames published']} depth images, in order; {values['dropped, superseded']} "
         f"superseded; latency median {values['latency, median (ms)']} ms, largest "
-        f"{values['latency, largest (ms)']}; private memory {begun.private / 2**20:.0f} to "
-        f"{end.private / 2**20:.0f} MiB",
+        f"{values['latency, largest (ms)']}; memory of its own {begun.anonymous / 2**20:.0f} to "
+        f"{end.anonymous / 2**20:.0f} MiB",
     )
 
 
@@ -169,17 +169,17 @@ def test_a_stream_that_changes_its_size_with_each_frame(
         assert (depth.width, depth.height) == (width, height)
         depths.forget()
         sampler.look(number)
-    private = [value / 2**20 for value in sampler.series("private")]
-    half = len(private) // 2
+    own = [value / 2**20 for value in sampler.series("anonymous")]
+    half = len(own) // 2
     record(
         "Another image size with each frame, " + ("a stand-in" if weights else "the demo weights"),
         f"{frames} frames, {min(sizes, frames)} sizes",
-        f"each has depth of its size; private memory {private[0]:.0f} MiB at first, "
-        f"{private[half]:.0f} half way, {private[-1]:.0f} at the end; threads "
+        f"each has depth of its size; memory of its own {own[0]:.0f} MiB at first, "
+        f"{own[half]:.0f} half way, {own[-1]:.0f} at the end; threads "
         f"{sampler.usual('threads')[1]:.0f}",
     )
     # oneDNN keeps up to 1024 kernels, each for one size, and the heap has their gaps.
-    assert private[-1] - private[half] < (20 if weights else 100)
+    assert own[-1] - own[half] < (20 if weights else 100)
     for name in ("threads", "files"):
         assert len(set(sampler.usual(name))) == 1
     assert "Traceback" not in node.log

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from ...node.conftest import wait_until
 from ..growth import growth
 from .mutations import FAULTS, Mutator, frame
-from .sampling import Sampler
+from .sampling import Sampler, write_csv
 
 #: Seconds from one frame to the next: time enough for the node to look at it.
 PERIOD = 0.02
@@ -38,7 +38,7 @@ def test_the_same_seed_makes_the_same_faults_and_each_kind_of_them():
     [pytest.param(150, id="quick"), pytest.param(LONG, id="long", marks=pytest.mark.long)],
 )
 def test_each_valid_frame_between_faulty_ones_is_used_and_nothing_grows(
-    messages, transport, start_node, peer, record
+    messages, transport, start_node, peer, record, report_folder
 ):
     depths, statuses = peer.listen("depth/image_rect", Image), peer.diagnostics()
     suffix = "/compressed" if transport == "compressed" else ""
@@ -71,9 +71,10 @@ def test_each_valid_frame_between_faulty_ones_is_used_and_nothing_grows(
         depths.forget()
         if valid % max(messages // 200, 1) == 0:
             sampler.look(sent)
+    write_csv(sampler.samples, report_folder / f"{transport}_messages.csv")
     values = _last_values(statuses)
     dropped = {k.removeprefix("dropped, "): int(v) for k, v in values.items() if "dropped" in k}
-    grown = growth(sampler.series("count"), sampler.series("private"))
+    grown = growth(sampler.series("count"), sampler.series("anonymous"))
     threads, files = sampler.usual("threads"), sampler.usual("files")
     record(
         f"Faulty messages through the DDS, {transport} images",
@@ -81,7 +82,7 @@ def test_each_valid_frame_between_faulty_ones_is_used_and_nothing_grows(
         f"{valid - len(lost)} valid ones used; of {values['images received']} images received the "
         "node dropped "
         + ", ".join(f"{count} as {cause}" for cause, count in dropped.items())
-        + f"; private memory {grown.rate:+.0f} B per message, 95 % interval {grown.low:+.0f} to "
+        + f"; memory of its own {grown.rate:+.0f} B per message, 95 % interval {grown.low:+.0f} to "
         f"{grown.high:+.0f}; threads {threads[1]:.0f}, files {files[1]:.0f}",
     )
     assert lost == []

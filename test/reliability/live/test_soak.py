@@ -78,7 +78,7 @@ def test_a_node_that_leaks_is_told_from_one_that_does_not(leak, start_node, peer
         depths.wait_for_count(before + 1)
         if count % 5 == 0:
             sampler.look(count)
-    found = growth(sampler.series("count"), sampler.series("private"))
+    found = growth(sampler.series("count"), sampler.series("anonymous"))
     if leak:
         assert found.low > 0
         assert found.rate == pytest.approx(leak * 1024, rel=0.2)
@@ -136,11 +136,13 @@ def test_an_hour_of_the_demo_leaves_the_node_as_it_was(
     values = statuses.messages[-1][2]
 
     frames = sampler.series("count")
-    found = {n: growth(frames, sampler.series(n)) for n in ("resident", "proportional", "private")}
-    draw_soak(sampler.samples, found["private"], report_folder / "soak.png")
+    found = {
+        n: growth(frames, sampler.series(n)) for n in ("resident", "proportional", "anonymous")
+    }
+    draw_soak(sampler.samples, found["anonymous"], report_folder / "soak.png")
     settled = sampler.samples[len(sampler.samples) // 4 :]
     latencies = [s.latency for s in settled if np.isfinite(s.latency)]
-    private = found["private"]
+    own = found["anonymous"]
     threads, files = (sampler.usual(name, warm_up=0.25) for name in ("threads", "files"))
     record(
         f"Soak: demo weights, preset {PRESET}, {THREADS} threads, a camera of 320x240 at "
@@ -151,14 +153,15 @@ def test_an_hour_of_the_demo_leaves_the_node_as_it_was(
             f"{name} memory {g.rate:+.0f} B per frame, 95 % interval {g.low:+.0f} to {g.high:+.0f}"
             for name, g in found.items()
         )
-        + f"; private memory {settled[0].private / 2**20:.0f} MiB after the warm-up, "
-        f"{settled[-1].private / 2**20:.0f} at the end; threads {threads[0]} in the first half of "
-        f"that, {threads[1]} in the second, files {files[0]} and {files[1]}; "
+        + f"; memory of its own {settled[0].anonymous / 2**20:.0f} MiB after the warm-up, "
+        f"{settled[-1].anonymous / 2**20:.0f} at the end; "
+        f"threads {threads[0]} in the first half of that, {threads[1]} in the second, "
+        f"files {files[0]} and {files[1]}; "
         f"latency median {statistics.median(latencies):.0f} ms, first settled quarter "
         f"{statistics.median(latencies[: len(latencies) // 4]):.0f}, last "
         f"{statistics.median(latencies[-len(latencies) // 4 :]):.0f}",
     )
-    assert private.low <= 0
+    assert own.low <= 0
     assert threads[0] == threads[1]
     assert files[0] == files[1]
     assert "Traceback" not in node.log

@@ -61,8 +61,8 @@ def test_a_stalled_subscriber_holds_up_nobody(
         for count in range(FRAMES):
             send_and_wait()
             sampler.look(count)
-        private = [value / 2**20 for value in sampler.series("private")]
-        assert private[-1] - private[FRAMES // 4] < 20
+        own = [value / 2**20 for value in sampler.series("anonymous")]
+        assert own[-1] - own[FRAMES // 4] < 20
         assert len(set(sampler.usual("threads"))) == 1
         said = listener.log
     finally:
@@ -85,6 +85,6 @@ def test_a_stalled_subscriber_holds_up_nobody(
         f"{FRAMES} frames of {W}x{H} while it stands",
         f"the node goes on; {again} of its frames did not reach the other subscriber; the stopped "
         "one gets new frames when it goes on; "
-        f"private memory {private[0]:.0f} to {private[-1]:.0f} MiB, publishing points "
+        f"memory of its own {own[0]:.0f} to {own[-1]:.0f} MiB, publishing points "
         f"{values['stage publish points (ms)']} ms (median)",
     )
