@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -106,7 +107,10 @@ def run_demo(
         source = {"images": str(images.resolve())}
     deadline = time.monotonic() + timeout
     with ExitStack() as stack:
-        camera = stack.enter_context(_process("demo_camera", rate=float(rate), **source))
+        # A real camera takes nothing from the node's processor; this one takes what is left.
+        camera = stack.enter_context(
+            _process("demo_camera", yields=True, rate=float(rate), **source)
+        )
         node = stack.enter_context(_process("main", preset=preset, backend=backend))
         try:
             seen = _watch(frames, deadline, [camera, node], known=images is None)
@@ -219,9 +223,11 @@ class ChildEnded(RuntimeError):
 class _Child:
     """A ROS process of the demo; what it prints is kept for the case that it ends early."""
 
-    def __init__(self, module: str, parameters: dict) -> None:
+    def __init__(self, module: str, parameters: dict, yields: bool) -> None:
         arguments = [a for name, v in parameters.items() for a in ("-p", f"{name}:={v}")]
         command = [sys.executable, "-m", f"sharpdepth_ros.node.{module}", "--ros-args", *arguments]
+        if yields and (nice := shutil.which("nice")):
+            command = [nice, "-n", "10", *command]
         self._name = module
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
@@ -246,8 +252,8 @@ class _Child:
 
 
 @contextmanager
-def _process(module: str, **parameters):
-    child = _Child(module, parameters)
+def _process(module: str, yields: bool = False, **parameters):
+    child = _Child(module, parameters, yields)
     try:
         yield child
     finally:
