@@ -4,6 +4,8 @@
 import argparse
 from pathlib import Path
 
+from sharpdepth_ros.node.parameters import SPECS
+
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Declare the subcommand."""
@@ -33,13 +35,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     demo.add_argument(
         "--preset",
         default="balanced",
-        choices=("accurate", "balanced", "fast", "fastest"),
+        choices=SPECS["preset"].choices,
         help="how much work the node spends on a frame (docs/speed.md)",
     )
     demo.add_argument(
         "--backend",
         default="auto",
-        choices=("torch", "openvino", "auto"),
+        choices=SPECS["backend"].choices,
         help="what runs its networks",
     )
     demo.set_defaults(run=_demo)

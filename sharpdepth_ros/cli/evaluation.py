@@ -74,12 +74,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    run_evaluate = _commands().run_evaluate
     from sharpdepth_ros.evaluation.datasets import parse_option
 
     if options.predictions is None:
         announce(options.model, options.metric_model)
-    return run_evaluate(
+    return _commands().run_evaluate(
         options.dataset,
         options.root,
         options.output,

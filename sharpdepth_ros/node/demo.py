@@ -81,8 +81,8 @@ def run_demo(
     size: tuple[int, int],
     rate: float,
     timeout: float,
-    preset: str = "accurate",
-    backend: str = "torch",
+    preset: str,
+    backend: str,
 ) -> int:
     """Run the demo; the exit status.
 
