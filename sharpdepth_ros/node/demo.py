@@ -148,6 +148,17 @@ class _Viewer(Node):
     def __init__(self, known: bool) -> None:
         super().__init__("sharpdepth_demo")
         self.frames: list[DemoFrame] = []
+        self._known = known
+        # Per topic and by stamp: the message and its latency.
+        self._seen: dict[str, OrderedDict[int, tuple]] = {}
+        self._first_look = self.create_timer(0.05, self._subscribe_with_the_node)
+
+    def _subscribe_with_the_node(self) -> None:
+        """Subscribe as soon as the node does, which is when it has its models. The camera waits for
+        a subscriber: it costs nothing while the node loads, and every run sees the same scenes."""
+        if not self.count_subscribers(names.IMAGE):
+            return
+        self._first_look.cancel()
         newest = QoSProfile(depth=5)
         topics = {
             names.IMAGE: (Image, qos_profile_sensor_data),
@@ -155,10 +166,9 @@ class _Viewer(Node):
             names.DEPTH: (Image, newest),
             names.METRIC: (Image, newest),
         }
-        if known:
+        if self._known:
             topics[names.GROUND_TRUTH] = (Image, qos_profile_sensor_data)
-        # Per topic and by stamp: the message and its latency.
-        self._seen: dict[str, OrderedDict[int, tuple]] = {name: OrderedDict() for name in topics}
+        self._seen = {name: OrderedDict() for name in topics}
         for name, (kind, qos) in topics.items():
             self.create_subscription(kind, name, partial(self._on_message, name), qos)
 

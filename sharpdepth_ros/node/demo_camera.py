@@ -39,7 +39,8 @@ Captured = tuple[np.ndarray, CameraModel, np.ndarray | None]
 class DemoCamera(Node):
     """Publishes `image` (rgb8) and `camera_info` with equal stamps at a steady rate.
 
-    The synthetic camera knows the depth: `depth/ground_truth` (32FC1 metres, NaN is sky) is
+    As many drivers, it works only while somebody subscribes to one of them; it then goes on where it
+    stopped. The synthetic camera knows the depth: `depth/ground_truth` (32FC1 metres, NaN is sky) is
     published while somebody listens.
 
     Parameters: `width` and `height` in pixels, `seed` and `scene` (room, corridor, street, shapes
@@ -72,6 +73,8 @@ class DemoCamera(Node):
         self.create_timer(1.0 / rate, self._publish)
 
     def _publish(self) -> None:
+        if not any(p.get_subscription_count() for p in (self._images, self._infos)):
+            return
         rgb, camera, depth = next(self._frames)
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         self._infos.publish(depth_camera_info(camera, header, CameraInfo(), CameraInfo))
