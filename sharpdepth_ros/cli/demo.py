@@ -27,6 +27,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         choices=("room", "corridor", "street", "shapes", "random"),
         help="what the synthetic camera sees; the demo models were trained in rooms",
     )
+    demo.add_argument("--seed", type=int, default=4, help="another number, other scenes")
     demo.add_argument("--width", type=int, default=320, help="of the camera, pixels")
     demo.add_argument("--height", type=int, default=240, help="of the camera, pixels")
     # Drawing more than the node makes depth of would take two cores from it for nothing.
@@ -34,7 +35,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     demo.add_argument("--timeout", type=float, default=180.0, help="seconds for all frames")
     demo.add_argument(
         "--preset",
-        default="balanced",
+        default="fast",
         choices=SPECS["preset"].choices,
         help="how much work the node spends on a frame (docs/speed.md)",
     )
@@ -62,6 +63,7 @@ def _demo(options: argparse.Namespace) -> int:
         output=options.output,
         images=options.images,
         scene=options.scene,
+        seed=options.seed,
         size=(options.width, options.height),
         rate=options.rate,
         timeout=options.timeout,

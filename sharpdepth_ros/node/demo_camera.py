@@ -39,9 +39,9 @@ Captured = tuple[np.ndarray, CameraModel, np.ndarray | None]
 class DemoCamera(Node):
     """Publishes `image` (rgb8) and `camera_info` with equal stamps at a steady rate.
 
-    As many drivers, it works only while somebody subscribes to one of them; it then goes on where it
-    stopped. The synthetic camera knows the depth: `depth/ground_truth` (32FC1 metres, NaN is sky) is
-    published while somebody listens.
+    As many drivers, it works only while somebody subscribes to one of them, and then goes on where
+    it stopped. The synthetic camera knows the depth: `depth/ground_truth` (32FC1 metres, NaN is
+    sky) is published while somebody listens.
 
     Parameters: `width` and `height` in pixels, `seed` and `scene` (room, corridor, street, shapes
     or random) of the synthetic camera; `images`, a folder to publish in a loop instead;

@@ -107,6 +107,9 @@ class _Networks:
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
+            # By default each process binds its threads to the first cores, as the next process
+            # does: the nodes of two cameras would share one core while another idles.
+            "ENABLE_CPU_PINNING": False,
         }
         machine = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         self._key = (source, self._settings, machine, openvino.__version__, torch.__version__)

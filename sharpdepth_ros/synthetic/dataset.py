@@ -28,10 +28,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
-from PIL import Image
 
-from sharpdepth_ros.export.depth_files import read_array
+from sharpdepth_ros.export.depth_files import decode_image, read_array, read_rgb
 
 from .renderer import Frame
 from .sampling import Sample, SampleOptions, render_sample
@@ -102,12 +102,12 @@ def read_frame(out_dir: str | os.PathLike, index: int) -> Frame:
     if not path.exists():
         raise ValueError(f"{root} has no complete frame {index}; there is no file {path}")
     about = json.loads(path.read_text())
-    rgb = np.asarray(Image.open(_file(root, "rgb", index, "png")))
+    rgb = read_rgb(_file(root, "rgb", index, "png"))
     exact = _file(root, "depth", index, "npy")
     if exact.exists():
         depth = read_array(exact)
     else:
-        millimetres = np.asarray(Image.open(_file(root, "depth", index, "png")))
+        millimetres = decode_image(_file(root, "depth", index, "png"), cv2.IMREAD_UNCHANGED)
         depth = millimetres.astype(np.float32) / 1000
     depth = np.where(depth > 0, depth, np.float32(np.inf))
     return Frame(
@@ -187,9 +187,8 @@ def _write_frame(root: Path, index: int, sample: Sample, depth_format: str) -> N
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="png", compress_level=3)
-    _write(path, buffer.getvalue())
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    _write(path, cv2.imencode(".png", bgr)[1].tobytes())
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -103,9 +103,10 @@ class ShadowMap:
         u0, v0 = np.floor(u), np.floor(v)
         wu, wv = u - u0, v - v0
         index = v0.astype(np.int64) * view.width + u0.astype(np.int64)
-        upper = (key >= self.key[index]) * (1 - wu) + (key >= self.key[index + 1]) * wu
+        caster = self.key
+        upper = (key >= caster.take(index)) * (1 - wu) + (key >= caster.take(index + 1)) * wu
         index += view.width
-        lower = (key >= self.key[index]) * (1 - wu) + (key >= self.key[index + 1]) * wu
+        lower = (key >= caster.take(index)) * (1 - wu) + (key >= caster.take(index + 1)) * wu
         return np.where(inside, upper * (1 - wv) + lower * wv, np.float32(1))
 
     def _texel(self, points: np.ndarray) -> np.ndarray | float:

@@ -42,7 +42,7 @@ class Visibility:
 
     def at(self, pixels: np.ndarray) -> Visibility:
         """The same for some pixels only."""
-        return Visibility(self.key[pixels], self.surface[pixels], self.depth[pixels])
+        return Visibility(*(a.take(pixels) for a in (self.key, self.surface, self.depth)))
 
 
 @dataclass
@@ -69,15 +69,15 @@ def visibility(view: View, quads: Quads, quadrics: Quadrics) -> Visibility:
     pairs, plane = _quad_candidates(view, quads)
     pair_key = _affine_key(pairs, plane)
     np.maximum.at(key, pairs.pixel, pair_key)
-    won = np.flatnonzero(pair_key == key[pairs.pixel])
-    won_pixel = pairs.pixel[won]
-    surface[won_pixel] = pairs.spread(pairs.primitive)[won]
+    won = np.flatnonzero(pair_key == key.take(pairs.pixel))
+    surface[pairs.pixel.take(won)] = pairs.spread(pairs.primitive).take(won)
 
     # The race ran in float32; the winners' depth is solved again in float64.
     seen = np.flatnonzero(surface >= 0)
     row, column = np.divmod(seen, view.width)
-    coefficient = plane[surface[seen]]
-    exact = coefficient[:, 0] * column + coefficient[:, 1] * row + coefficient[:, 2]
+    number = surface.take(seen)
+    a, b, c = (coefficient.take(number) for coefficient in plane.T.copy())
+    exact = a * column + b * row + c
     depth[seen] = 1 / exact if view.perspective else -exact
 
     quadric, pixel, hit_depth = _quadric_hits(view, quadrics)
@@ -105,9 +105,9 @@ def nearest_key(view: View, quads: Quads, quadrics: Quadrics, key: np.ndarray) -
 
 
 def _affine_key(pairs: _Candidates, plane: np.ndarray) -> np.ndarray:
-    slope = plane[pairs.primitive]
-    start = slope[:, 0] * pairs.first + slope[:, 1] * pairs.row + slope[:, 2]
-    key = pairs.spread(slope[:, 0].astype(np.float32))
+    a, b, c = (coefficient.take(pairs.primitive) for coefficient in plane.T.copy())
+    start = a * pairs.first + b * pairs.row + c
+    key = pairs.spread(a.astype(np.float32))
     key *= pairs.step.astype(np.float32)
     key += pairs.spread(start.astype(np.float32))
     return key
@@ -140,8 +140,8 @@ def _quad_candidates(view: View, quads: Quads) -> tuple[_Candidates, np.ndarray]
     first = np.full(len(row), -np.inf)
     last = np.full(len(row), np.inf)
     for half in halves:
-        slope = half[0][primitive]
-        value = half[1][primitive] * row + half[2][primitive]
+        slope = half[0].take(primitive)
+        value = half[1].take(primitive) * row + half[2].take(primitive)
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = -value / slope
         np.maximum(first, crossing, out=first, where=slope > 0)
@@ -177,7 +177,7 @@ def _quadric_hits(view: View, quadrics: Quadrics) -> tuple[np.ndarray, np.ndarra
 
     primitive, row = _rows(np.arange(len(near)), low, high)
     # On one row the silhouette's inside is  a u^2 + 2 b u + c >= 0.
-    q = conic[primitive]
+    q = conic.take(primitive, axis=0)
     a, b = q[:, 0, 0], q[:, 0, 1] * row + q[:, 0, 2]
     c = q[:, 1, 1] * row * row + 2 * q[:, 1, 2] * row + q[:, 2, 2]
     discriminant = b * b - a * c
@@ -318,7 +318,7 @@ def _expand(
 
 def _at_pairs(pairs: _Candidates, matrix: np.ndarray) -> list[np.ndarray]:
     """matrix [n, 3, 3] @ (u, v, 1) for every pair: three arrays [pairs]."""
-    m = matrix[pairs.primitive]
+    m = matrix.take(pairs.primitive, axis=0)
     column = pairs.spread(pairs.first) + pairs.step
     start = m[:, :, 1] * pairs.row[:, None] + m[:, :, 2]
     return [pairs.spread(m[:, i, 0]) * column + pairs.spread(start[:, i]) for i in range(3)]

@@ -148,11 +148,14 @@ def _blend_corners(radiance: np.ndarray, differs: np.ndarray, colour: np.ndarray
     number = np.full(differs.shape, -1)
     number[differs] = np.arange(colour.shape[1])
     touched = np.flatnonzero(np.logical_or.reduce([differs[window] for window in windows]))
-    own = radiance[:, touched]
+    own = radiance.take(touched, axis=1)
     total = own * 0.5
     for window in windows:
-        which = number[window].ravel()[touched]
-        total += np.where(which >= 0, colour[:, which] if colour.size else own, own) * 0.125
+        which = number[window].ravel().take(touched)
+        counted = np.flatnonzero(which >= 0)
+        mixed = own.copy()
+        mixed[:, counted] = colour.take(which.take(counted), axis=1)
+        total += mixed * 0.125
     radiance[:, touched] = total
 
 

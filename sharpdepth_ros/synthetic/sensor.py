@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 _GREY = 0.2  # the meter brings the frame's average to this share of white
@@ -144,11 +145,9 @@ def _smear(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
     if reach < 0.5:
         return image
     v, u = np.mgrid[:height, :width].astype(np.float32)
-    pixels = image.reshape(-1, 3)
-    total = np.zeros_like(pixels)
-    for share in np.linspace(0, 1, taps, dtype=np.float32):
-        x = np.clip(u + share * motion[..., 0] + 0.5, 0, width - 1).astype(np.int32)
-        y = np.clip(v + share * motion[..., 1] + 0.5, 0, height - 1).astype(np.int32)
-        total += pixels[(y * width + x).ravel()]
+    total = image.copy()  # where the way begins
+    for share in np.linspace(0, 1, taps, dtype=np.float32)[1:]:
+        x, y = u + share * motion[..., 0], v + share * motion[..., 1]
+        total += cv2.remap(image, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     total /= taps
-    return total.reshape(image.shape)
+    return total

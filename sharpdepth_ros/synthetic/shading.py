@@ -43,6 +43,7 @@ def shade(
             occlusion[part],
         )
 
+    # Here and below: numpy's take is several times faster than an index in brackets.
     # Parts that fit the processor's cache are faster than one pass, even on one thread.
     parts = [slice(k, k + _PART) for k in range(0, len(pixels), _PART)]
     return np.concatenate([np.zeros((3, 0), np.float32), *run(shade_part, parts)], axis=1)
@@ -70,8 +71,11 @@ def _shade_part(
     hit = np.flatnonzero(surface >= 0)
     if not len(hit):
         return radiance
-    surface, ray, occlusion = surface[hit], ray[:, hit], occlusion[hit]
-    distance = depth[hit].astype(np.float32)
+    all_hit = len(hit) == len(surface)
+    if not all_hit:
+        surface, depth, occlusion = surface.take(hit), depth.take(hit), occlusion.take(hit)
+        ray = ray.take(hit, axis=1)
+    distance = depth.astype(np.float32)
     points = view.origin[:, 2:].astype(np.float32) + distance * ray
     length = np.sqrt(dot(ray, ray))
     ray /= length
@@ -81,12 +85,12 @@ def _shade_part(
     normals *= -np.sign(facing)
     slant = np.sqrt(np.maximum(np.abs(facing), 0.04))
     pixel_size = np.float32(np.linalg.norm(view.direction[:, 0])) * distance
-    texture = scene.materials.texture[material]
+    texture = scene.materials.texture.take(material)
     weights = textures.sample(texture, s, t, repeats * pixel_size / slant)
-    albedo = np.stack([table.colours[0, c][material] for c in range(3)])
+    albedo = np.stack([table.colours[0, c].take(material) for c in range(3)])
     for i in range(3):
         for c in range(3):
-            albedo[c] += weights[i] * (table.colours[i + 1, c][material] - albedo[c])
+            albedo[c] += weights[i] * (table.colours[i + 1, c].take(material) - albedo[c])
     albedo *= weights[3] * tint
 
     light = _ambient(scene, normals) * (1 - occlusion)
@@ -95,16 +99,21 @@ def _shade_part(
         slope = dot(toward, normals)
         faces = np.flatnonzero(slope > 0)
         received = np.zeros_like(slope)
-        toward = np.broadcast_to(toward, points.shape)[:, faces]
-        received[faces] = shadow.lit(points[:, faces], normals[:, faces], toward)
+        if toward.shape[1] > 1:
+            toward = toward.take(faces, axis=1)
+        lit_points, lit_normals = (a.take(faces, axis=1) for a in (points, normals))
+        received[faces] = shadow.lit(lit_points, lit_normals, toward)
         received *= slope * strength
         light += shadow.light.colour[:, None].astype(np.float32) * received
     shown = albedo * light
-    shown += albedo * scene.materials.emission[material]
-    shown = _mirror(scene, shown, ray, normals, facing, scene.materials.gloss[material])
+    if scene.materials.emission.any():
+        shown += albedo * scene.materials.emission.take(material)
+    shown = _mirror(scene, shown, ray, normals, facing, scene.materials.gloss.take(material))
     if scene.sky is not None and not scene.indoors:
         clear = np.exp(-distance * length / _HAZE_DISTANCE)
         shown = shown * clear + scene.sky.horizon[:, None].astype(np.float32) * (1 - clear)
+    if all_hit:
+        return shown.astype(np.float32, copy=False)
     radiance[:, hit] = shown
     return radiance
 
@@ -132,14 +141,14 @@ def _mirror(
     shiny = np.flatnonzero(gloss > 0)
     if not len(shiny):
         return shown
-    n, r = normals[:, shiny], ray[:, shiny]
+    n, r = normals.take(shiny, axis=1), ray.take(shiny, axis=1)
     bounced = r - 2 * dot(r, n) * n
     if scene.sky is not None and not scene.indoors:
         around = scene.sky.radiance(bounced) * np.where(bounced[2] > 0, 1.0, 0.35)
     else:
         around = _ambient(scene, bounced)
     share = gloss[shiny] * (0.35 + 0.65 * (1 - np.abs(facing[shiny])) ** 3)
-    shown[:, shiny] = shown[:, shiny] * (1 - share) + around * share
+    shown[:, shiny] = shown.take(shiny, axis=1) * (1 - share) + around * share
     return shown
 
 
@@ -187,8 +196,9 @@ class _SurfaceTable:
             detail = np.empty((6, len(surface)), np.float32)
         curved = np.flatnonzero(surface >= count)
         if len(curved):
-            detail[:, curved] = self._quadrics(surface[curved] - count, points[:, curved])
-        return detail[:3], *detail[3:], self.material[surface], self.tint[surface]
+            of_curved = self._quadrics(surface[curved] - count, points.take(curved, axis=1))
+            detail[:, curved] = of_curved
+        return detail[:3], *detail[3:], self.material.take(surface), self.tint.take(surface)
 
     def _quads(self, quad: np.ndarray, points: np.ndarray) -> np.ndarray:
         """float32 [6, n]: normal, s, t, repeats per metre."""
@@ -196,20 +206,22 @@ class _SurfaceTable:
         row = self.quad
         detail = np.empty((6, len(quad)), np.float32)
         for i in range(3):
-            detail[i] = row[i][quad]
+            detail[i] = row[i].take(quad)
         for i, k in ((3, 3), (4, 7)):
-            detail[i] = row[k][quad] * x + row[k + 1][quad] * y + row[k + 2][quad] * z
-            detail[i] += row[k + 3][quad]
-        detail[5] = row[11][quad]
+            detail[i] = row[k].take(quad) * x
+            detail[i] += row[k + 1].take(quad) * y
+            detail[i] += row[k + 2].take(quad) * z
+            detail[i] += row[k + 3].take(quad)
+        detail[5] = row[11].take(quad)
         return detail
 
     def _quadrics(self, quadric: np.ndarray, points: np.ndarray) -> np.ndarray:
         """float32 [6, n]: normal, s, t, repeats per metre."""
         shapes = self.quadrics
-        to_local = shapes.to_local[quadric]
+        to_local = shapes.to_local.take(quadric, axis=0)
         local = np.einsum("nij,jn->in", to_local[:, :, :3], points.astype(np.float64))
         local += to_local[:, :, 3].T
-        alpha, beta, gamma = shapes.coefficients[quadric].T
+        alpha, beta, gamma = shapes.coefficients.take(quadric, axis=0).T
         gradient = local.copy()
         gradient[2] = alpha * local[2] + beta / 2
         # On a cap the equation of the mantle is negative: the point lies inside.
@@ -218,7 +230,7 @@ class _SurfaceTable:
         gradient[:2, cap] = 0
         gradient[2, cap] = 1
         normal = np.einsum("nji,jn->in", to_local[:, :, :3], gradient)
-        turn = shapes.texture[quadric]
+        turn = shapes.texture.take(quadric, axis=0)
         detail = np.empty((6, len(quadric)), np.float32)
         detail[:3] = normal / np.sqrt(dot(normal, normal) + 1e-30)
         detail[3] = (np.arctan2(local[1], local[0]) / (2 * np.pi) + 0.5) * turn[:, 0]

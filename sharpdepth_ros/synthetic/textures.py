@@ -48,8 +48,8 @@ def sample(texture: np.ndarray, s: np.ndarray, t: np.ndarray, footprint: np.ndar
     """
     level = np.log2(np.maximum(footprint, 1e-9) * SIZE)
     level = np.clip(np.round(level), 0, _LEVELS - 1).astype(np.int64)
-    size = _LEVEL_SIZES[level]
-    base = texture * _TEXELS + _LEVEL_START[level]
+    size = _LEVEL_SIZES.take(level)
+    base = texture * _TEXELS + _LEVEL_START.take(level)
     mask = size - 1
     scale = size.astype(np.float32)
     x = s * scale - 0.5
@@ -60,17 +60,18 @@ def sample(texture: np.ndarray, s: np.ndarray, t: np.ndarray, footprint: np.ndar
     left, right = x0 & mask, (x0 + 1) & mask
     upper, lower = base + (y0 & mask) * size, base + ((y0 + 1) & mask) * size
     atlas = _atlas()
-    out = np.zeros((len(x0), 4), np.float32)
+    out = np.zeros((4, len(x0)), np.float32)
     for index, weight in (
         (upper + left, (1 - wx) * (1 - wy)),
         (upper + right, wx * (1 - wy)),
         (lower + left, (1 - wx) * wy),
         (lower + right, wx * wy),
     ):
-        texel = atlas[index].view(np.uint8).reshape(-1, 4)
-        out += texel * weight[:, None]
-    out *= np.array([1 / 255, 1 / 255, 1 / 255, 1 / _SHADE_ONE], np.float32)
-    return np.ascontiguousarray(out.T)
+        texel = atlas.take(index).view(np.uint8).reshape(-1, 4)
+        for channel in range(4):  # numpy is slow along an axis of four
+            out[channel] += texel[:, channel] * weight
+    out *= np.array([1 / 255, 1 / 255, 1 / 255, 1 / _SHADE_ONE], np.float32)[:, None]
+    return out
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OpenVINO backend: the published numbers, a compiled network for each size, kept on disk."""
 
+import contextlib
+import os
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -138,3 +141,23 @@ def test_without_openvino_the_message_says_what_to_install(make, monkeypatch):
 def test_an_unknown_backend_is_refused():
     with pytest.raises(ValueError, match="backend 'tensorrt' is not one of torch, openvino, auto"):
         EngineOptions(backend="tensorrt")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
+def test_no_thread_is_bound_to_a_core(make):
+    """By default each process binds its threads to the first cores, as every other process does."""
+    pipe, over, bound = make(), threading.Event(), set()
+
+    def watch():
+        while not over.is_set():
+            for thread in os.listdir("/proc/self/task"):
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    bound.add(frozenset(os.sched_getaffinity(int(thread))))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for _ in range(10):
+        pipe(picture(96, 128), processing_resolution=0)
+    over.set()
+    watcher.join()
+    assert bound == {frozenset(os.sched_getaffinity(0))}

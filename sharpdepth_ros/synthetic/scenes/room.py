@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 
 from ..builder import Material, SceneBuilder
@@ -89,7 +91,8 @@ def _shell(
 ) -> tuple[float, float]:
     """Floor, ceiling and walls; returns the y range of the window in the wall x = length / 2."""
     x, y = length / 2, width / 2
-    b.floor((-x, -y), (x, y), 0.0, _floor_material(rng))
+    with b.shadowless():  # nothing is below it
+        b.floor((-x, -y), (x, y), 0.0, _floor_material(rng))
     wall = _wall_material(rng)
     back = _wall_material(rng) if rng.random() < 0.35 else wall
     low, high = sorted((rng.uniform(-0.75, -0.2) * y, rng.uniform(0.2, 0.75) * y))
@@ -98,7 +101,8 @@ def _shell(
     # An inner and an outer skin, lapping at the corners: thin walls would leak sun at their feet.
     for skin, lap in ((0.0, 0.0), (0.12, 0.3)):
         u, v, foot, tall = x + skin, y + skin, -lap, height + 2 * lap
-        b.floor((-u - lap, -v - lap), (u + lap, v + lap), height + skin, ceiling)
+        with nullcontext() if skin else b.shadowless():  # the lamp hangs below, the sun is outside
+            b.floor((-u - lap, -v - lap), (u + lap, v + lap), height + skin, ceiling)
         b.wall((-u - lap, -v, foot), (u + lap, -v, foot), tall, wall)
         b.wall((u + lap, v, foot), (-u - lap, v, foot), tall, wall)
         b.wall((-u, v + lap, foot), (-u, -v - lap, foot), tall, back)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The camera without hardware works while somebody subscribes, from its first picture on."""
+
+import sys
+import time
+from itertools import islice
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, Image
+
+from sharpdepth_ros.node.demo_camera import synthetic_frames
+
+from .conftest import NodeProcess
+
+SIZE, SEED, RATE = (64, 48), 4, 20.0
+
+
+@pytest.fixture
+def camera(domain, peer_first, tmp_path):
+    command = [sys.executable, "-m", "sharpdepth_ros.node.demo_camera", "--ros-args"]
+    values = {"width": SIZE[0], "height": SIZE[1], "seed": SEED, "rate": RATE}
+    command += [a for name, value in values.items() for a in ("-p", f"{name}:={value}")]
+    process = NodeProcess(command, domain, tmp_path / "camera.log")
+    yield process
+    process.close()
+
+
+@pytest.mark.parametrize(("topic", "kind"), [("image", Image), ("camera_info", CameraInfo)])
+def test_its_video_begins_with_the_first_subscriber(topic, kind, camera, peer):
+    peer.wait_until(lambda: peer.node.count_publishers(topic) > 0)
+    time.sleep(10 / RATE)  # it would be ten pictures further
+    peer.listen(topic, kind, reliable=False).wait_for_count(1)
+    images = peer.listen("image", Image, reliable=False).wait_for_count(3)
+    wanted = [rgb for rgb, _, _ in islice(synthetic_frames(*SIZE, SEED, RATE, "room"), 20)]
+    seen = [np.frombuffer(m.data, np.uint8).reshape(m.height, m.width, 3) for m in images[:3]]
+    first = next(i for i, rgb in enumerate(wanted) if np.array_equal(rgb, seen[0]))
+    # Where camera_info is the first topic, some pictures pass before image is subscribed to.
+    assert first < (5 if topic == "image" else 10)
+    for rgb, expected in zip(seen, wanted[first:], strict=False):
+        np.testing.assert_array_equal(rgb, expected)
