@@ -38,7 +38,9 @@ def calibration_from_info(info: CameraInfo) -> Calibration:
         rectified = raw
         if p[0, 0] != 0:
             rectified = _to_image(CameraModel.from_matrix(p, info.width, info.height), info)
-        lens = Distortion(info.distortion_model, tuple(float(d) for d in info.d))
+        # Not from a generator: CPython makes that tuple with ten places and cuts it to its length,
+        # and keeps what is freed, up to 2000 of each length, for tuples that are made whole.
+        lens = Distortion(info.distortion_model, tuple(np.asarray(info.d, np.float64).tolist()))
     except ValueError as error:
         raise ValueError(f"camera_info: {error}") from None
     r = np.asarray(info.r, np.float64)

@@ -12,6 +12,9 @@ from sharpdepth_ros.node.statistics import FrameStatistics
 
 #: Seconds for which one cause is not logged again.
 THROTTLE = 5.0
+#: Letters of a text beyond which its middle is left out. It quotes what a sender wrote into a
+#: field, however many letters or coefficients that has, and /diagnostics repeats it each second.
+LONGEST = 1000
 
 
 class ProblemReporter:
@@ -27,12 +30,14 @@ class ProblemReporter:
 
     def warning(self, cause: str, text: str) -> None:
         """A frame is lost or worse than it could be; the next may be fine."""
+        text = _shortened(text)
         self._statistics.problem(text, is_error=False)
         if (line := self._line(cause, text)) is not None:
             self._logger.warning(line)
 
     def error(self, cause: str, text: str) -> None:
         """Something is broken and stays so until someone acts."""
+        text = _shortened(text)
         self._statistics.problem(text, is_error=True)
         if (line := self._line(cause, text)) is not None:
             self._logger.error(line)
@@ -48,3 +53,12 @@ class ProblemReporter:
             self._last[cause] = now
             more = self._held_back.pop(cause, 0)
         return f"{text} ({more} more like this since the last message)" if more else text
+
+
+def _shortened(text: str) -> str:
+    more = len(text) - LONGEST
+    if more <= 0:
+        return text
+    half = LONGEST // 2
+    # What is wrong stands at the beginning, what would be right often at the end.
+    return f"{text[:half]} [... {more} more letters ...] {text[-half:]}"

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, RegionOfInterest
 
 from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.problems import LONGEST
 from sharpdepth_ros.node.processing import BadInput, Demand, Frame, FrameProcessor
 
 from .conftest import camera_info, image, picture
@@ -100,6 +101,29 @@ def test_bad_frames_are_counted_by_cause_and_the_next_good_one_is_used(start_nod
     peer.send(image(GOOD, stamp=9), camera_info(W, H, 9))
     depths.wait_for_count(good + 1)
     assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize(
+    ("image_fields", "info_fields", "begins", "ends"),
+    [
+        ({"encoding": "x" * 70_000}, {}, "image encoding 'xxx", "bayer_grbg16)"),
+        ({}, {"d": [0.1] * 10_000}, "camera_info: plumb_bob takes 4 or 5", "0.1, 0.1]"),
+    ],
+    ids=["letters", "coefficients"],
+)
+def test_what_is_said_of_a_field_of_any_length_is_short(
+    image_fields, info_fields, begins, ends, start_node, peer
+):
+    depths, statuses = peer.listen("depth/image_rect", Image), peer.diagnostics()
+    node = start_node(stand_in=True)
+    peer.become_camera()
+    peer.send_until_seen(image(GOOD), camera_info(W, H), depths)
+    peer.send(_with(image(GOOD, stamp=2), **image_fields), camera_info(W, H, 2, **info_fields))
+    problem = statuses.wait_for(lambda m: begins in m[-1][1])[-1][1]
+    assert problem.startswith(begins)
+    assert problem.endswith(ends)
+    assert len(problem) < LONGEST + 50
+    assert max(map(len, node.log.splitlines())) < LONGEST + 150
 
 
 def test_images_without_camera_info_are_named_once_and_counted(start_node, peer):

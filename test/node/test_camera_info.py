@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """CameraInfo in the meaning of image_geometry: K, P, region of interest, binning."""
 
+import gc
+import sys
+
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
@@ -40,6 +43,28 @@ def test_the_rectified_camera_is_k_where_p_is_not_set():
 def test_a_matrix_that_is_no_rotation_is_refused():
     with pytest.raises(ValueError, match="R is no rotation"):
         calibration_from_info(camera_info(640, 480, r=np.arange(9.0)))
+
+
+def test_reading_lenses_of_changing_length_takes_no_memory():
+    infos = [
+        camera_info(640, 480, distortion_model=model, d=[0.1] * length)
+        for model, length in (("plumb_bob", 4), ("plumb_bob", 5), ("rational_polynomial", 8))
+    ]
+
+    def read(times):
+        for _ in range(times):
+            for info in infos:
+                calibration_from_info(info)
+
+    gc.collect()
+    gc.disable()  # it would give back what is kept
+    try:
+        read(100)
+        before = sys.getallocatedblocks()
+        read(400)
+        assert sys.getallocatedblocks() - before < 100
+    finally:
+        gc.enable()
 
 
 def test_the_depth_images_camera_info_describes_the_depth_image_itself():
