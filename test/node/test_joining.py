@@ -31,10 +31,11 @@ def test_a_domain_that_does_not_exist_is_named(module):
     assert "Traceback" not in ended.stderr
 
 
-def test_the_viewer_says_it_too():
+def test_the_viewer_says_it_too(tmp_path):
     rerun = pytest.importorskip("rerun", reason="sharpdepth view is an extra of its own")
     assert rerun
-    ended = start("sharpdepth_ros.cli", "view", "--live", "--save", "x.rrd", ROS_DOMAIN_ID="233")
+    arguments = ["view", "--live", "--save", str(tmp_path / "live.rrd")]
+    ended = start("sharpdepth_ros.cli", *arguments, ROS_DOMAIN_ID="233")
     assert ended.returncode == 2, ended.stderr
     assert "ROS_DOMAIN_ID is 233" in ended.stderr
 
