@@ -43,7 +43,6 @@ def shade(
             occlusion[part],
         )
 
-    # Here and below: numpy's take is several times faster than an index in brackets.
     # Parts that fit the processor's cache are faster than one pass, even on one thread.
     parts = [slice(k, k + _PART) for k in range(0, len(pixels), _PART)]
     return np.concatenate([np.zeros((3, 0), np.float32), *run(shade_part, parts)], axis=1)
@@ -72,6 +71,7 @@ def _shade_part(
     if not len(hit):
         return radiance
     all_hit = len(hit) == len(surface)
+    # Here and below: numpy's take is several times faster than an index in brackets.
     if not all_hit:
         surface, depth, occlusion = surface.take(hit), depth.take(hit), occlusion.take(hit)
         ray = ray.take(hit, axis=1)

@@ -127,6 +127,23 @@ def start_node(
         process.close()
 
 
+@pytest.fixture
+def start_process(
+    domain: int, tmp_path: Path, peer_first: None
+) -> Iterator[Callable[..., NodeProcess]]:
+    """Starts a Python program in the test's domain: its name, then its arguments."""
+    processes: list[NodeProcess] = []
+
+    def start(*arguments: str) -> NodeProcess:
+        log = tmp_path / f"process{len(processes)}.log"
+        processes.append(NodeProcess([sys.executable, *arguments], domain, log))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.close()
+
+
 def wait_until(condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
     """For what tells only when asked: who is in the graph, what is in a log."""
     deadline = time.monotonic() + timeout

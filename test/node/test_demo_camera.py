@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The camera without hardware works while somebody subscribes, from its first picture on."""
 
-import sys
 import time
 from itertools import islice
 
@@ -11,23 +10,14 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from sharpdepth_ros.node.demo_camera import synthetic_frames
 
-from .conftest import NodeProcess
-
 SIZE, SEED, RATE = (64, 48), 4, 20.0
 
 
-@pytest.fixture
-def camera(domain, peer_first, tmp_path):
-    command = [sys.executable, "-m", "sharpdepth_ros.node.demo_camera", "--ros-args"]
-    values = {"width": SIZE[0], "height": SIZE[1], "seed": SEED, "rate": RATE}
-    command += [a for name, value in values.items() for a in ("-p", f"{name}:={value}")]
-    process = NodeProcess(command, domain, tmp_path / "camera.log")
-    yield process
-    process.close()
-
-
 @pytest.mark.parametrize(("topic", "kind"), [("image", Image), ("camera_info", CameraInfo)])
-def test_its_video_begins_with_the_first_subscriber(topic, kind, camera, peer):
+def test_its_video_begins_with_the_first_subscriber(topic, kind, start_process, peer):
+    values = {"width": SIZE[0], "height": SIZE[1], "seed": SEED, "rate": RATE}
+    parameters = [a for name, value in values.items() for a in ("-p", f"{name}:={value}")]
+    start_process("-m", "sharpdepth_ros.node.demo_camera", "--ros-args", *parameters)
     peer.wait_until(lambda: peer.node.count_publishers(topic) > 0)
     time.sleep(10 / RATE)  # it would be ten pictures further
     peer.listen(topic, kind, reliable=False).wait_for_count(1)
