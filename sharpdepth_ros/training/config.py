@@ -60,7 +60,7 @@ class OptimizerConfig:
         schedule: of the learning rate after the warm-up.
         weight_decay: AdamW's.
         clip: largest norm of the gradient.
-        precision: "no" (float32), "bf16" or "fp16" mixed precision.
+        precision: "fp32", or mixed precision, "bf16" or "fp16". "no", accelerate's word, is fp32.
         gradient_checkpointing: compute activations twice to save memory.
     """
 
@@ -74,7 +74,7 @@ class OptimizerConfig:
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: float = 1e-2
     clip: float = 1.0
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["fp32", "bf16", "fp16", "no"] = "fp32"
     gradient_checkpointing: bool = False
 
 
@@ -186,6 +186,8 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
     """The value as its field's type: YAML reads 1e-4 as text and [1, 2] as a list."""
     origin, choices = get_origin(hint), get_args(hint)
     if origin is Literal:
+        if value is False:  # what YAML makes of no
+            value = "no"
         if value not in choices:
             raise ValueError(f"{name} is {value!r}; choose one of {', '.join(map(str, choices))}")
         return value

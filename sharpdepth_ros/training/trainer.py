@@ -63,9 +63,10 @@ class Trainer:
         self.config = config
         self.output = Path(config.run.output)
         self._check(stage)
+        precision = config.optimizer.precision
         self.accelerator = Accelerator(
             cpu=config.run.cpu,
-            mixed_precision=config.optimizer.precision,
+            mixed_precision="no" if precision == "fp32" else precision,
             gradient_accumulation_steps=config.optimizer.accumulate,
             log_with="tensorboard" if is_tensorboard_available() else None,
             project_config=ProjectConfiguration(project_dir=str(self.output)),

@@ -29,6 +29,11 @@ def test_overrides_come_after_the_file_and_take_its_types(tmp_path):
     assert config.stage.channels == (8, 16)
 
 
+def test_a_word_that_yaml_reads_as_false_is_taken_for_what_it_says():
+    config = load_config(None, ["optimizer.precision=no"], VaeOptions)
+    assert config.optimizer.precision == "no"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
