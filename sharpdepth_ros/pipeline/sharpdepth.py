@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
+from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.models.diffusion import DepthDiffusion
 from sharpdepth_ros.models.generator import DepthGenerator, Fit
 from sharpdepth_ros.models.metric import MetricDepth, MetricDepthModel
@@ -40,6 +41,8 @@ from sharpdepth_ros.pipeline.resizing import ProcessingImage, to_processing_size
 from sharpdepth_ros.pipeline.timing import StageTimer
 
 Mode = Literal["sharpdepth", "aligned", "metric"]
+
+Intrinsics = Array | CameraModel
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,7 @@ class SharpDepthPipeline:
     def __call__(
         self,
         rgb: Array,
-        intrinsics: Array | None = None,
+        intrinsics: Intrinsics | None = None,
         *,
         mode: Mode = "sharpdepth",
         processing_resolution: int | None = None,
@@ -227,7 +230,8 @@ class SharpDepthPipeline:
 
         Args:
             rgb: uint8 [H, W, 3].
-            intrinsics: [3, 3] pixels for H x W, handed to f_D; None lets f_D estimate them.
+            intrinsics: [3, 3] pixels for H x W or the camera itself, handed to f_D; None lets
+                f_D estimate them.
             mode: "sharpdepth"; "aligned": the generator's depth brought to metres, the paper's
                 metric-aligned baseline; "metric": f_D alone.
             processing_resolution: longest edge in pixels that the networks work at, before the
@@ -258,7 +262,7 @@ class SharpDepthPipeline:
     def batch(
         self,
         images: Sequence[Array],
-        intrinsics: Sequence[Array | None] | None = None,
+        intrinsics: Sequence[Intrinsics | None] | None = None,
         *,
         mode: Mode = "sharpdepth",
         processing_resolution: int | None = None,
@@ -273,7 +277,7 @@ class SharpDepthPipeline:
 
         Args:
             images: each uint8 [H, W, 3]; sizes may differ.
-            intrinsics: for each image [3, 3] or None; None where no camera is known.
+            intrinsics: for each image as in a call; None where no camera is known.
             mode, processing_resolution, lotus_steps, seed, fallback, fit: as in a call.
 
         Returns:
@@ -283,7 +287,7 @@ class SharpDepthPipeline:
             ValueError: as in a call; or the numbers of images and intrinsics differ.
         """
         call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, fit=fit)
-        cameras = list(intrinsics or [None] * len(images))
+        cameras = [None] * len(images) if intrinsics is None else list(intrinsics)
         if len(cameras) != len(images):
             raise ValueError(f"{len(cameras)} intrinsics for {len(images)} images")
         groups: dict[tuple, list[int]] = {}
@@ -309,7 +313,7 @@ class SharpDepthPipeline:
     def _run(
         self,
         images: list[Array],
-        cameras: list[Array] | None,
+        cameras: list[Intrinsics] | None,
         call: _Call,
         noise: tuple[Array, Array | None] | None = None,
         memory: DraftMemory | None = None,
@@ -353,7 +357,7 @@ class SharpDepthPipeline:
     def _frame(
         self,
         images: list[Array],
-        cameras: list[Array] | None,
+        cameras: list[Intrinsics] | None,
         call: _Call,
         noise: tuple[Array, Array | None] | None,
         memory: DraftMemory | None,
@@ -361,9 +365,11 @@ class SharpDepthPipeline:
         timer = StageTimer(self.device)
         with timer.stage("preprocess"):
             pictures = [_checked_image(rgb) for rgb in images]
+            height, width = pictures[0].shape[:2]
+            matrices = _camera_batch(cameras, width, height)
             batch = self.engine.transfers.upload(pictures).permute(0, 3, 1, 2)
             image = to_processing_size(
-                batch, _camera_batch(cameras), self._resolution(call, batch), self._padding_multiple
+                batch, matrices, self._resolution(call, batch), self._padding_multiple
             )
         affine = discrepancy = alignment = None
         if call.mode == "metric":
@@ -399,7 +405,7 @@ class SharpDepthPipeline:
             "metric_depth": metric_full,
             "discrepancy": discrepancy,
             "affine_depth": affine,
-            "intrinsics": _cameras_of(cameras, metric.intrinsics, image),
+            "intrinsics": _cameras_of(matrices, metric.intrinsics, image),
             "scale": alignment and alignment.scale,
             "shift": alignment and alignment.shift,
             "sound": alignment and alignment.sound,
@@ -647,24 +653,36 @@ def _checked_image(rgb: Array) -> torch.Tensor:
     return image
 
 
-def _camera_batch(cameras: list[Array] | None) -> torch.Tensor | None:
+def _camera_batch(cameras: list[Intrinsics] | None, width: int, height: int) -> torch.Tensor | None:
     """float32 [B, 3, 3], where they were: nine numbers on the host are compared with the last
     frame's without waiting for the device."""
     if cameras is None:
         return None
-    batch = [torch.as_tensor(camera, dtype=torch.float32) for camera in cameras]
-    for camera in batch:
-        if camera.shape != (3, 3):
-            raise ValueError(f"intrinsics are {list(camera.shape)}; give a [3, 3] matrix in pixels")
-    return torch.stack(batch)
+    return torch.stack([_camera_matrix(camera, width, height) for camera in cameras])
+
+
+def _camera_matrix(camera: Intrinsics, width: int, height: int) -> torch.Tensor:
+    if isinstance(camera, CameraModel):
+        if (camera.width, camera.height) != (width, height):
+            raise ValueError(
+                f"intrinsics are those of a {camera.width}x{camera.height} image, and this one is "
+                f"{width}x{height}; give camera.resized({width}, {height})"
+            )
+        return torch.as_tensor(camera.matrix, dtype=torch.float32)
+    matrix = torch.as_tensor(camera, dtype=torch.float32)
+    if matrix.shape != (3, 3):
+        raise ValueError(f"intrinsics are {list(matrix.shape)}; give a [3, 3] matrix in pixels")
+    if matrix.device.type == "cpu":  # to look at it elsewhere is to wait for the device
+        CameraModel.from_matrix(matrix.numpy(), width, height)
+    return matrix
 
 
 def _cameras_of(
-    given: list[Array] | None, estimated: torch.Tensor | None, image: ProcessingImage
+    given: torch.Tensor | None, estimated: torch.Tensor | None, image: ProcessingImage
 ) -> torch.Tensor | None:
     """The cameras of the full images, [B, 3, 3]: the caller's, or the estimates scaled back."""
     if given is not None:
-        return _camera_batch(given)
+        return given
     if estimated is None:
         return None
     height, width = (

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sharpdepth_ros import SharpDepthPipeline
+from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.models.diffusion import load_depth_diffusion
 from sharpdepth_ros.pipeline.alignment import AGREEMENT, align
 
@@ -104,6 +105,15 @@ def test_the_camera_reaches_the_metric_model_at_processing_size(pipe, given_metr
     np.testing.assert_allclose(out.intrinsics, K)
 
 
+def test_a_camera_says_the_same_as_its_matrix(pipe):
+    camera = CameraModel.from_matrix(K, 80, 60)
+    one, other = (pipe(scene(), given, processing_resolution=0) for given in (camera, K))
+    np.testing.assert_array_equal(one.depth, other.depth)
+    np.testing.assert_array_equal(one.intrinsics, other.intrinsics)
+    (stacked,) = pipe.batch([scene()], K[None], processing_resolution=0)
+    np.testing.assert_array_equal(stacked.intrinsics, one.intrinsics)
+
+
 def test_an_estimated_camera_comes_back_for_the_image_as_given(pipe, given_metric_model):
     estimate = np.array([[30.0, 0, 20], [0, 31.0, 15], [0, 0, 1]])
     metric = given_metric_model(np.tile(np.linspace(1, 4, 40), (32, 1)), estimate)
@@ -185,6 +195,13 @@ def test_the_fit_of_a_call_is_the_one_that_is_made(pipe, given_metric_model, mod
         (scene(), {"lotus_steps": 0}, "lotus_steps is 0; this generator takes 1 to 1000"),
         (scene(), {"processing_resolution": -1}, "processing_resolution is -1"),
         (scene(), {"intrinsics": np.eye(4)}, r"intrinsics are \[4, 4\]"),
+        (scene(), {"intrinsics": np.diag([0.0, 50, 1])}, "fx 0.0, fy 50.0: the camera is not cal"),
+        (scene(), {"intrinsics": np.full((3, 3), np.nan)}, "not finite: fx nan"),
+        (
+            scene(60, 80),
+            {"intrinsics": CameraModel.from_fov(640, 480, 70)},
+            r"of a 640x480 image, and this one is 80x60; give camera.resized\(80, 60\)",
+        ),
         (scene(4, 2000), {"processing_resolution": 64}, "Extreme aspect ratio"),
         (
             scene(64, 64),
