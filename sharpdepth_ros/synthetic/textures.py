@@ -12,14 +12,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from .patterns import PATTERNS, SIZE
 
 _LEVELS = 9  # 256, 128, ... 1
-_LEVEL_SIZES = SIZE >> np.arange(_LEVELS)
-_LEVEL_START = np.concatenate([[0], np.cumsum(_LEVEL_SIZES**2)])
-_TEXELS = int(_LEVEL_START[-1])
+_LEVEL_SIZES = (SIZE >> np.arange(_LEVELS)).astype(np.float32)
+# In the atlas each texture is a band of rows in which its levels stand side by side, each framed
+# by the texels of its opposite sides, so that samples blend across the repeat.
+_BAND = SIZE + 2
+_BAND_WIDTH = 2 * SIZE - 1 + 2 * _LEVELS
+_LEVEL_COLUMN = (np.cumsum(_LEVEL_SIZES + 2) - _LEVEL_SIZES - 1.5).astype(np.float32)
+_TEXTURE_ROW = np.arange(len(PATTERNS), dtype=np.float32) * _BAND + np.float32(0.5)
+_ROW = 256  # samples that OpenCV draws as one row of an image
 _SHADE_ONE = 160.0  # the stored shade that leaves the colour as it is; 255 brightens it
 
 
@@ -43,51 +49,45 @@ def sample(texture: np.ndarray, s: np.ndarray, t: np.ndarray, footprint: np.ndar
         s, t: texture coordinates in repeats, [n].
         footprint: the pixel's size in repeats, [n].
 
+    OpenCV blends texels by 32nds, and to whole steps of the 255 that are stored.
+
     Returns:
         float32 [4, n]: w1, w2, w3 in [0, 1] and the shade.
     """
-    level = np.log2(np.maximum(footprint, 1e-9) * SIZE)
-    level = np.clip(np.round(level), 0, _LEVELS - 1).astype(np.int64)
+    level = np.log2(np.maximum(footprint, np.float32(1e-9)) * np.float32(SIZE))
+    level = np.clip(np.rint(level), 0, _LEVELS - 1).astype(np.int32)
     size = _LEVEL_SIZES.take(level)
-    base = texture * _TEXELS + _LEVEL_START.take(level)
-    mask = size - 1
-    scale = size.astype(np.float32)
-    x = s * scale - 0.5
-    y = -t * scale - 0.5
-    x_floor, y_floor = np.floor(x), np.floor(y)
-    wx, wy = x - x_floor, y - y_floor
-    x0, y0 = x_floor.astype(np.int64), y_floor.astype(np.int64)
-    left, right = x0 & mask, (x0 + 1) & mask
-    upper, lower = base + (y0 & mask) * size, base + ((y0 + 1) & mask) * size
-    atlas = _atlas()
-    out = np.zeros((4, len(x0)), np.float32)
-    for index, weight in (
-        (upper + left, (1 - wx) * (1 - wy)),
-        (upper + right, wx * (1 - wy)),
-        (lower + left, (1 - wx) * wy),
-        (lower + right, wx * wy),
-    ):
-        texel = atlas.take(index).view(np.uint8).reshape(-1, 4)
-        for channel in range(4):  # numpy is slow along an axis of four
-            out[channel] += texel[:, channel] * weight
+    column = (s - np.floor(s)) * size + _LEVEL_COLUMN.take(level)
+    down = -t
+    row = (down - np.floor(down)) * size + _TEXTURE_ROW.take(texture)
+    # The last row is filled up with samples of the first texel, which are cut off again.
+    rows = -(-len(s) // _ROW)
+    where = np.zeros((2, rows * _ROW), np.float32)
+    where[0, : len(s)], where[1, : len(s)] = column, row
+    texel = cv2.remap(_atlas(), *where.reshape(2, rows, _ROW), cv2.INTER_LINEAR)
+    out = texel.reshape(-1, 4)[: len(s)].T.astype(np.float32, order="C")
     out *= np.array([1 / 255, 1 / 255, 1 / 255, 1 / _SHADE_ONE], np.float32)[:, None]
     return out
 
 
 @lru_cache(maxsize=1)
 def _atlas() -> np.ndarray:
-    """All textures with all their mip levels: uint32 [textures * _TEXELS], four bytes a texel."""
+    """All textures with all their mip levels: uint8 [textures * _BAND, columns, 4]."""
     grid = (np.arange(SIZE) + 0.5) / SIZE
     t, s = np.meshgrid(1 - grid, grid, indexing="ij")  # the first row is the top
-    baked = []
+    atlas = np.zeros((len(PATTERNS), _BAND, _BAND_WIDTH, 4), np.uint8)
     for number, pattern in enumerate(PATTERNS.values()):
         weights = pattern(s, t, np.random.default_rng([77, number]))
         texel = np.stack([np.broadcast_to(w, s.shape) for w in weights], axis=-1)
         texel = np.clip(texel, 0, 1) * 255
         texel[..., 3] = np.clip(np.asarray(weights[3]) * _SHADE_ONE, 0, 255)
+        column = 0
         for _ in range(_LEVELS):
-            baked.append(np.round(texel).astype(np.uint8).reshape(-1, 4))
-            half = texel.shape[0] // 2
+            size = len(texel)
+            tile = np.pad(np.round(texel).astype(np.uint8), ((1, 1), (1, 1), (0, 0)), "wrap")
+            atlas[number, : size + 2, column : column + size + 2] = tile
+            column += size + 2
+            half = size // 2
             if half:
                 texel = texel.reshape(half, 2, half, 2, 4).mean(axis=(1, 3))
-    return np.ascontiguousarray(np.concatenate(baked)).view(np.uint32)[:, 0]
+    return atlas.reshape(-1, _BAND_WIDTH, 4)

@@ -101,11 +101,12 @@ def _shell(
     # An inner and an outer skin, lapping at the corners: thin walls would leak sun at their feet.
     for skin, lap in ((0.0, 0.0), (0.12, 0.3)):
         u, v, foot, tall = x + skin, y + skin, -lap, height + 2 * lap
-        with nullcontext() if skin else b.shadowless():  # the lamp hangs below, the sun is outside
+        # The lamp hangs between the inner skins, and the outer ones stop the sun.
+        with nullcontext() if skin else b.shadowless():
             b.floor((-u - lap, -v - lap), (u + lap, v + lap), height + skin, ceiling)
-        b.wall((-u - lap, -v, foot), (u + lap, -v, foot), tall, wall)
-        b.wall((u + lap, v, foot), (-u - lap, v, foot), tall, wall)
-        b.wall((-u, v + lap, foot), (-u, -v - lap, foot), tall, back)
+            b.wall((-u - lap, -v, foot), (u + lap, -v, foot), tall, wall)
+            b.wall((u + lap, v, foot), (-u - lap, v, foot), tall, wall)
+            b.wall((-u, v + lap, foot), (-u, -v - lap, foot), tall, back)
         b.wall((u, -v - lap, foot), (u, low, foot), tall, wall)
         b.wall((u, high, foot), (u, v + lap, foot), tall, wall)
         b.wall((u, low, foot), (u, high, foot), sill - foot, wall)
