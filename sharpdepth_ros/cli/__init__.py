@@ -5,6 +5,7 @@ Rooms are imported when their subcommand runs: help and errors come without load
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Container
 
@@ -12,9 +13,14 @@ from sharpdepth_ros.cli import demo, evaluation, image, machine, recordings, tra
 
 BAD_USAGE = 2
 
+SECONDS_BETWEEN_LINES = 20
+"""In a log file; on a terminal a progress bar moves ten times a second."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit status: 0, 1 when some of the work failed, 2 for bad usage."""
+    if not sys.stderr.isatty():  # tqdm reads it when it is imported
+        os.environ.setdefault("TQDM_MININTERVAL", str(SECONDS_BETWEEN_LINES))
     parser = argparse.ArgumentParser(
         prog="sharpdepth", description="Sharp metric depth from one camera."
     )

@@ -2,6 +2,8 @@
 """The data set on disk: layout, round trip, resuming, refusals."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -143,3 +145,12 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, argument
 def test_bad_options_are_refused_with_the_value(options, message):
     with pytest.raises(ValueError, match=message):
         SampleOptions(**options)
+
+
+def test_a_log_gets_few_lines_of_progress(tmp_path):
+    words = ["synth", str(tmp_path), "--frames", "40", "--kind", "shapes", "--seed", "1"]
+    size = ["--width", "32", "--height", "24"]
+    command = [sys.executable, "-m", "sharpdepth_ros.cli", *words, *size]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "40 frames written" in run.stdout
+    assert 1 <= run.stderr.count("frame/s]") <= 3  # the first, the last, and a slow machine's
