@@ -213,9 +213,11 @@ def _import_follow():
 def _view_live(options: argparse.Namespace, log, follow) -> int:
     from sharpdepth_ros.viewing.frames import Run
 
-    where = _start(log, options)
+    where = []
     settings, problems = follow(
         log.log,
+        # Not before: what cannot join leaves the file that is there as it is.
+        on_joined=lambda: where.append(_start(log, options)),
         image=options.image_topic or "image",
         namespace=options.namespace or "",
         points=options.points,
@@ -224,7 +226,7 @@ def _view_live(options: argparse.Namespace, log, follow) -> int:
     origin = {"source": "topics of a running node", "namespace": options.namespace or "/"}
     log.note(Run("live", [], origin | settings, problems))
     log.flush()
-    print(f"{log.frames} frames {where}")
+    print(f"{log.frames} frames {where[0]}")
     _tell(problems)
     if options.limit is not None:
         _wait_for_browser(options)

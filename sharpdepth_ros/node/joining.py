@@ -40,12 +40,16 @@ def first_node() -> Iterator[None]:
     """Around the making of a process's first node, which starts the DDS.
 
     Raises:
-        CannotJoin: the DDS does not start.
+        CannotJoin: the DDS does not start, or a name is none that ROS takes.
     """
+    from rclpy.exceptions import NameValidationException
     from rclpy.impl.implementation_singleton import rclpy_implementation
 
     try:
         yield
+    except NameValidationException as error:
+        reason, name, *_ = str(error).splitlines()  # below the name an arrow points into it
+        raise CannotJoin(f"{reason} {name.strip()}") from error
     except rclpy_implementation.RCLError as error:
         raise CannotJoin(_explained(error)) from error
 

@@ -210,6 +210,7 @@ class FrameFollower(Node):
 def follow(
     on_frame: Callable[[ViewFrame], None],
     *,
+    on_joined: Callable[[], None] = lambda: None,
     image: str = IMAGE,
     namespace: str = "",
     points: bool = True,
@@ -219,6 +220,7 @@ def follow(
 
     Args:
         on_frame: called for each frame.
+        on_joined: called once, when ROS is joined and before any frame.
         image: see `FrameFollower`.
         namespace: see `FrameFollower`.
         points: see `FrameFollower`.
@@ -234,6 +236,7 @@ def follow(
             node = FrameFollower(on_frame, image, namespace, points, frames)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        on_joined()
         told = done = time.monotonic()
         try:
             while not node.is_done or not (

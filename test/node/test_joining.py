@@ -31,13 +31,28 @@ def test_a_domain_that_does_not_exist_is_named(module):
     assert "Traceback" not in ended.stderr
 
 
-def test_the_viewer_says_it_too(tmp_path):
+def test_the_viewer_says_it_too_and_keeps_an_earlier_recording(tmp_path):
     rerun = pytest.importorskip("rerun", reason="sharpdepth view is an extra of its own")
     assert rerun
-    arguments = ["view", "--live", "--save", str(tmp_path / "live.rrd")]
+    earlier = tmp_path / "live.rrd"
+    earlier.write_bytes(b"of an earlier run")
+    arguments = ["view", "--live", "--save", str(earlier)]
     ended = start("sharpdepth_ros.cli", *arguments, ROS_DOMAIN_ID="233")
     assert ended.returncode == 2, ended.stderr
     assert "ROS_DOMAIN_ID is 233" in ended.stderr
+    assert earlier.read_bytes() == b"of an earlier run"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--namespace", "Invalid namespace: "), ("--image-topic", "Invalid topic name: ")],
+)
+def test_the_viewer_names_a_name_that_ros_does_not_take(option, message):
+    pytest.importorskip("rerun", reason="sharpdepth view is an extra of its own")
+    ended = start("sharpdepth_ros.cli", "view", "--live", option, "9 x", "--serve")
+    assert ended.returncode == 2, ended.stderr
+    assert message in ended.stderr and "9 x'" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(
