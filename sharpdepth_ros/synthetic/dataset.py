@@ -148,7 +148,10 @@ def _run(write: Callable[[list[int]], int], groups: list[list[int]], workers: in
         return
     # Spawned, not forked: the caller may have threads (ROS, torch) that do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(groups)), mp_context=context) as pool:
+    # One thread each: OpenCV's own would only wait for the processor beside other processes.
+    with ProcessPoolExecutor(
+        min(workers, len(groups)), context, initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
         try:
             for future in as_completed([pool.submit(write, group) for group in groups]):
                 yield future.result()
