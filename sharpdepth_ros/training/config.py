@@ -60,7 +60,8 @@ class OptimizerConfig:
         schedule: of the learning rate after the warm-up.
         weight_decay: AdamW's.
         clip: largest norm of the gradient.
-        precision: "fp32", or mixed precision, "bf16" or "fp16". "no", accelerate's word, is fp32.
+        precision: "fp32", or mixed precision, "bf16" or "fp16"; "auto" is bf16 where the device
+            multiplies it, else fp32. "no", accelerate's word, is fp32.
         gradient_checkpointing: compute activations twice to save memory.
     """
 
@@ -74,7 +75,7 @@ class OptimizerConfig:
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: float = 1e-2
     clip: float = 1.0
-    precision: Literal["fp32", "bf16", "fp16", "no"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "no"] = "fp32"
     gradient_checkpointing: bool = False
 
 

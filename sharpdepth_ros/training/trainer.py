@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration, is_tensorboard_available
+from accelerate.utils import (
+    ProjectConfiguration,
+    is_tensorboard_available,
+    parse_flag_from_env,
+)
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -23,6 +27,7 @@ from sharpdepth_ros.models.checkpoint_files import (
     require_data_only,
 )
 from sharpdepth_ros.models.diffusion import write_about
+from sharpdepth_ros.models.placement import has_amx
 from sharpdepth_ros.training.checkpoints import (
     checkpoints_of,
     remove_drafts,
@@ -63,10 +68,9 @@ class Trainer:
         self.config = config
         self.output = Path(config.run.output)
         self._check(stage)
-        precision = config.optimizer.precision
         self.accelerator = Accelerator(
             cpu=config.run.cpu,
-            mixed_precision="no" if precision == "fp32" else precision,
+            mixed_precision=_mixed_precision(config.optimizer.precision, config.run.cpu),
             gradient_accumulation_steps=config.optimizer.accumulate,
             log_with="tensorboard" if is_tensorboard_available() else None,
             project_config=ProjectConfiguration(project_dir=str(self.output)),
@@ -334,6 +338,21 @@ class Trainer:
                 "this stage learns from depth, and data.source is 'images'; use 'frames' (written "
                 "by sharpdepth synth) or 'scenes'"
             )
+
+
+def _mixed_precision(precision: str, cpu: bool) -> str:
+    """accelerate's word for a configured precision."""
+    cpu = cpu or parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
+    multiplies_bf16 = has_amx() if cpu else torch.cuda.get_device_capability() >= (8, 0)
+    if precision == "auto":
+        precision = "bf16" if multiplies_bf16 else "fp32"
+    if precision == "bf16" and not multiplies_bf16:
+        print(
+            "sharpdepth: optimizer.precision is bf16, which this machine has to emulate: an update "
+            "may take many times as long as in fp32; auto chooses",
+            file=sys.stderr,
+        )
+    return "no" if precision == "fp32" else precision
 
 
 def _checkpoint_activations(network: torch.nn.Module) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from sharpdepth_ros import SharpDepthPipeline, load_metric_model
 from sharpdepth_ros.cli import main
-from sharpdepth_ros.training import train
+from sharpdepth_ros.training import train, trainer
 from sharpdepth_ros.training.checkpoints import (
     CheckpointNotWritten,
     checkpoints_of,
@@ -107,6 +107,25 @@ def test_the_metric_model_runs_once_per_image_when_its_maps_are_kept(stack, tmp_
     assert train("sharpen", None, stack.arguments("sharpen", tmp_path / "run", *more)) == 0
     assert len(seen) == 4  # the images of the folder, in two epochs
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("precision", "amx", "word", "warned"),
+    [
+        ("auto", True, "bf16", False),
+        ("auto", False, "no", False),
+        ("bf16", True, "bf16", False),
+        ("bf16", False, "bf16", True),
+        ("fp32", True, "no", False),
+        ("no", False, "no", False),
+    ],
+)
+def test_bf16_is_chosen_where_the_processor_multiplies_it(
+    precision, amx, word, warned, monkeypatch, capsys
+):
+    monkeypatch.setattr(trainer, "has_amx", lambda: amx)
+    assert trainer._mixed_precision(precision, cpu=True) == word
+    assert ("has to emulate" in capsys.readouterr().err) == warned
 
 
 @pytest.fixture
