@@ -105,13 +105,13 @@ class Gates:
     def predict(self, sample: Sample, methods: Sequence[str]) -> dict[str, np.ndarray]:
         """See `evaluation.predictors.Predictor`."""
         depth = np.where(sample.valid, sample.depth, self._far).clip(NEAR, self._far)
-        self._truth.depth = self._sharp.depth = depth.astype(np.float32)
+        depth = self._truth.depth = self._sharp.depth = depth.astype(np.float32)
         outputs = {
             method: self._pipeline(sample.rgb, sample.intrinsics, fit=self._fit, **_options(method))
             for method in methods
         }
         if "noise-aware" in outputs:
-            noise, edge = outputs["noise-aware"].discrepancy, near_edges(depth.astype(np.float32))
+            noise, edge = outputs["noise-aware"].discrepancy, near_edges(depth)
             self.noise.append((noise.mean(), noise[edge].sum() / noise.sum(), edge.mean()))
         return {method: output.depth for method, output in outputs.items()}
 

@@ -14,6 +14,7 @@ this is to find out what a gate does, not a way to train.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,8 +23,8 @@ from gates import NEAR, soften
 from sharpdepth_ros.pipeline.discrepancy import DepthRange
 from sharpdepth_ros.training.config import load_config
 from sharpdepth_ros.training.data import Batch, mirror
+from sharpdepth_ros.training.run import run_training
 from sharpdepth_ros.training.stages.sharpen import SharpenOptions, SharpenStage
-from sharpdepth_ros.training.trainer import Trainer
 
 
 class TaughtByTruth(SharpenStage):
@@ -37,25 +38,23 @@ class TaughtByTruth(SharpenStage):
         super().__init__(options)
         self._sigma, self._far, self._exact = sigma, far, exact_generator
 
-    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        self._batch = batch
-        return super().loss(batch)
-
     def _metric_depth(self, batch: Batch) -> torch.Tensor:
         height, width = batch.rgb.shape[-2:]
-        soft = [
-            torch.from_numpy(soften(depth[0].cpu().numpy(), (width, height), self._sigma))
-            for depth in batch.depth.clamp(NEAR, self._far)
-        ]
-        return torch.stack(soft)[:, None].to(batch.rgb.device)
+        exact = batch.depth.clamp(NEAR, self._far)
+        soft = torch.stack(
+            [
+                torch.from_numpy(soften(depth[0].cpu().numpy(), (width, height), self._sigma))
+                for depth in exact
+            ]
+        )[:, None].to(batch.rgb.device)
+        # What the generator pass of this batch is to draw, on the range that n is on.
+        self._drawn = mirror(DepthRange.of(soft).normalise(exact), batch.flip)
+        return soft
 
     def _generate(self, image_latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         if not self._exact:
             return super()._generate(image_latent, noise)
-        depth = self._batch.depth.clamp(NEAR, self._far)
-        extent = DepthRange.of(self._metric_depth(self._batch))
-        drawn = mirror(extent.normalise(depth), self._batch.flip)
-        return self._student.encode(drawn.expand(-1, 3, -1, -1))
+        return self._student.encode(self._drawn.expand(-1, 3, -1, -1))
 
 
 def main() -> None:
@@ -70,9 +69,13 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="section.key=value")
     options = parser.parse_args()
     config = load_config(options.config, options.overrides, SharpenOptions)
-    torch.manual_seed(config.run.seed)
-    stage = TaughtByTruth(config.stage, options.sigma, options.max_depth, options.exact_generator)
-    print(f"trained: {Trainer(stage, config).run()}")
+    make = partial(
+        TaughtByTruth,
+        sigma=options.sigma,
+        far=options.max_depth,
+        exact_generator=options.exact_generator,
+    )
+    raise SystemExit(run_training(make, config))
 
 
 if __name__ == "__main__":

@@ -18,13 +18,14 @@ import numpy as np
 from .patterns import PATTERNS, SIZE
 
 _LEVELS = 9  # 256, 128, ... 1
-_LEVEL_SIZES = (SIZE >> np.arange(_LEVELS)).astype(np.float32)
+_LEVEL_SIZES = SIZE >> np.arange(_LEVELS)
 # In the atlas each texture is a band of rows in which its levels stand side by side, each framed
 # by the texels of its opposite sides, so that samples blend across the repeat.
 _BAND = SIZE + 2
-_BAND_WIDTH = 2 * SIZE - 1 + 2 * _LEVELS
-_LEVEL_COLUMN = (np.cumsum(_LEVEL_SIZES + 2) - _LEVEL_SIZES - 1.5).astype(np.float32)
-_TEXTURE_ROW = np.arange(len(PATTERNS), dtype=np.float32) * _BAND + np.float32(0.5)
+_LEVEL_START = np.concatenate([[0], np.cumsum(_LEVEL_SIZES + 2)])  # and where the band ends
+# Where texture coordinates begin: at the left edge of the first texel inside the frame.
+_LEVEL_COLUMN = (_LEVEL_START[:-1] + 0.5).astype(np.float32)
+_TEXTURE_ROW = (np.arange(len(PATTERNS)) * _BAND + 0.5).astype(np.float32)
 _ROW = 256  # samples that OpenCV draws as one row of an image
 _SHADE_ONE = 160.0  # the stored shade that leaves the colour as it is; 255 brightens it
 
@@ -56,7 +57,7 @@ def sample(texture: np.ndarray, s: np.ndarray, t: np.ndarray, footprint: np.ndar
     """
     level = np.log2(np.maximum(footprint, np.float32(1e-9)) * np.float32(SIZE))
     level = np.clip(np.rint(level), 0, _LEVELS - 1).astype(np.int32)
-    size = _LEVEL_SIZES.take(level)
+    size = _LEVEL_SIZES.take(level).astype(np.float32)
     column = (s - np.floor(s)) * size + _LEVEL_COLUMN.take(level)
     down = -t
     row = (down - np.floor(down)) * size + _TEXTURE_ROW.take(texture)
@@ -75,19 +76,16 @@ def _atlas() -> np.ndarray:
     """All textures with all their mip levels: uint8 [textures * _BAND, columns, 4]."""
     grid = (np.arange(SIZE) + 0.5) / SIZE
     t, s = np.meshgrid(1 - grid, grid, indexing="ij")  # the first row is the top
-    atlas = np.zeros((len(PATTERNS), _BAND, _BAND_WIDTH, 4), np.uint8)
+    atlas = np.zeros((len(PATTERNS), _BAND, _LEVEL_START[-1], 4), np.uint8)
     for number, pattern in enumerate(PATTERNS.values()):
         weights = pattern(s, t, np.random.default_rng([77, number]))
         texel = np.stack([np.broadcast_to(w, s.shape) for w in weights], axis=-1)
         texel = np.clip(texel, 0, 1) * 255
         texel[..., 3] = np.clip(np.asarray(weights[3]) * _SHADE_ONE, 0, 255)
-        column = 0
-        for _ in range(_LEVELS):
-            size = len(texel)
+        for size, start in zip(_LEVEL_SIZES, _LEVEL_START, strict=False):
             tile = np.pad(np.round(texel).astype(np.uint8), ((1, 1), (1, 1), (0, 0)), "wrap")
-            atlas[number, : size + 2, column : column + size + 2] = tile
-            column += size + 2
+            atlas[number, : size + 2, start : start + size + 2] = tile
             half = size // 2
             if half:
                 texel = texel.reshape(half, 2, half, 2, 4).mean(axis=(1, 3))
-    return atlas.reshape(-1, _BAND_WIDTH, 4)
+    return atlas.reshape(-1, *atlas.shape[2:])

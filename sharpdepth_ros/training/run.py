@@ -2,12 +2,15 @@
 """Chooses a stage by name, builds it from its configuration and trains it."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sharpdepth_ros.training.checkpoints import CheckpointNotWritten
-from sharpdepth_ros.training.config import load_config
+from sharpdepth_ros.training.config import TrainingConfig, load_config
+from sharpdepth_ros.training.stages.base import Stage
 from sharpdepth_ros.training.stages.lotus import LotusOptions, LotusStage
 from sharpdepth_ros.training.stages.metric import MetricOptions, MetricStage
 from sharpdepth_ros.training.stages.sharpen import SharpenOptions, SharpenStage
@@ -32,9 +35,13 @@ def run_stage(name: str, config_path: str | Path | None, overrides: list[str]) -
     if name not in STAGES:
         raise ValueError(f"no training {name!r}; choose one of {', '.join(STAGES)}")
     stage, options = STAGES[name]
-    config = load_config(config_path, overrides, options)
+    return run_training(stage, load_config(config_path, overrides, options))
+
+
+def run_training(make_stage: Callable[[Any], Stage], config: TrainingConfig) -> int:
+    """Train the stage that is made of the configuration's options; the exit status."""
     torch.manual_seed(config.run.seed)  # of the initial weights
-    trainer = Trainer(stage(config.stage), config)
+    trainer = Trainer(make_stage(config.stage), config)
     try:
         checkpoint = trainer.run()
     except (LossNotFinite, CheckpointNotWritten) as error:
