@@ -8,17 +8,47 @@ import cv2
 import numpy as np
 from plyfile import PlyData, PlyElement
 
+from sharpdepth_ros.export.intensity_range import IntensityRange
+
 MILLIMETRES = 1000.0
+#: Metres; no camera measures depth as far as that, and 200 millimetres are within reach of all.
+FAR_METRES = 200.0
 LARGEST_MILLIMETRES = np.iinfo(np.uint16).max
 
 
 def read_rgb(path: Path) -> np.ndarray:
     """An image file as uint8 [H, W, 3] RGB, turned upright by its EXIF orientation.
 
+    A file of 16 bits is scaled by its own range (see `IntensityRange`).
+
     Raises:
-        ValueError: the file is not an image that OpenCV reads.
+        ValueError: the file is not an image that OpenCV reads, or holds no picture.
     """
-    return cv2.cvtColor(decode_image(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    try:
+        return rgb_of_decoded(decode_image(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR))
+    except NoPicture as error:
+        raise ValueError(f"{path} {error}") from None
+
+
+class NoPicture(ValueError):
+    """Numbers that can be decoded and are no picture."""
+
+
+def rgb_of_decoded(decoded: np.ndarray, intensity: IntensityRange | None = None) -> np.ndarray:
+    """What OpenCV decoded, as uint8 [H, W, 3] RGB.
+
+    Args:
+        decoded: [H, W] grey or [H, W, 3] BGR, 8 or 16 bits.
+        intensity: of the stream that a 16-bit picture belongs to; None for a picture by itself.
+
+    Raises:
+        NoPicture: the numbers are of another kind.
+    """
+    if decoded.dtype == np.uint16:
+        decoded = (intensity or IntensityRange())(decoded, grey=decoded.ndim == 2)
+    if decoded.dtype != np.uint8:
+        raise NoPicture(f"holds {decoded.dtype} numbers; a picture has 8 or 16 bits")
+    return cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB if decoded.ndim == 2 else cv2.COLOR_BGR2RGB)
 
 
 def decode_image(path: Path, flags: int) -> np.ndarray:
@@ -69,6 +99,24 @@ def read_array(path: Path) -> np.ndarray:
         values.close()
         raise ValueError(f"{path} is an archive of arrays (.npz); give one array as .npy")
     return np.array(values)
+
+
+def doubt_about(depth: np.ndarray) -> str | None:
+    """What makes a depth map useless as distances, for people; None if nothing does.
+
+    Args:
+        depth: [H, W], uint16 millimetres or floating-point metres; 0 and what is not finite are
+            invalid.
+    """
+    valid = depth[np.isfinite(depth) & (depth > 0)]
+    if not valid.size:
+        return "the depth has no valid pixel"
+    if depth.dtype != np.uint16 and float(np.median(valid)) > FAR_METRES:
+        return (
+            f"the median depth is above {FAR_METRES:.0f} m: floating-point depth is in metres, and "
+            "this looks like millimetres"
+        )
+    return None
 
 
 def write_rgb(path: Path, image: np.ndarray) -> None:

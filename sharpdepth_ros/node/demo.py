@@ -39,6 +39,7 @@ from sharpdepth_ros.node.launching import (
     memory_environment,
 )
 from sharpdepth_ros.node.time_synchronizers import stamp_of
+from sharpdepth_ros.viewing.messages import depth_of
 from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
 
 KEPT_MESSAGES = 64
@@ -191,7 +192,7 @@ class _Viewer(Node):
             messages[name] for name in (names.POINTS, names.DEPTH)
         )
         metres = {
-            name: np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
+            name: depth_of(message)
             for name, (message, _) in messages.items()
             if name not in (names.IMAGE, names.POINTS)
         }

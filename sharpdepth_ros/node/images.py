@@ -9,18 +9,26 @@ and it has no NV12 and NV21. The test suite compares the two where cv_bridge can
 from __future__ import annotations
 
 import array
+import difflib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from PIL import Image as PillowImage
 
-from sharpdepth_ros.export.depth_files import decode_bytes
+from sharpdepth_ros.export.depth_files import decode_bytes, rgb_of_decoded
+from sharpdepth_ros.export.intensity_range import IntensityRange
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
+
+
+#: Encodings of distances, which some drivers are asked to show as pictures.
+_DISTANCES = ("32FC1", "64FC1")
 
 
 @dataclass(frozen=True)
@@ -28,29 +36,22 @@ class _Layout:
     """How an encoding stores an image.
 
     Attributes:
-        dtype: of one sample.
+        dtype: of one sample; uint16 is brought to uint8 before `to_rgb`.
         channels: samples per pixel in a row; for packed and planar YUV, bytes per luma pixel.
-        to_rgb: [rows, W, channels] or [rows, W] to uint8 [H, W, 3].
+        to_rgb: uint8 [rows, W, channels] or [rows, W] to uint8 [H, W, 3].
         planar: 4:2:0, chroma rows follow the luma rows.
+        mosaic: one colour per pixel.
     """
 
     dtype: type
     channels: int
     to_rgb: Callable[[np.ndarray], np.ndarray]
     planar: bool = False
+    mosaic: bool = False
 
 
 def _convert(code: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda image: cv2.cvtColor(image, code)
-
-
-def _to_8_bit(image: np.ndarray) -> np.ndarray:
-    # 65535 is 255, as cv_bridge scales it. (convertScaleAbs accepts up to four channels.)
-    return cv2.convertScaleAbs(image, alpha=255.0 / 65535.0)
-
-
-def _convert_16(code: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda image: _to_8_bit(cv2.cvtColor(image, code))
 
 
 _LAYOUTS: dict[str, _Layout] = {
@@ -60,12 +61,12 @@ _LAYOUTS: dict[str, _Layout] = {
     "bgra8": _Layout(np.uint8, 4, _convert(cv2.COLOR_BGRA2RGB)),
     "mono8": _Layout(np.uint8, 1, _convert(cv2.COLOR_GRAY2RGB)),
     "8UC1": _Layout(np.uint8, 1, _convert(cv2.COLOR_GRAY2RGB)),
-    "rgb16": _Layout(np.uint16, 3, _to_8_bit),
-    "bgr16": _Layout(np.uint16, 3, _convert_16(cv2.COLOR_BGR2RGB)),
-    "rgba16": _Layout(np.uint16, 4, _convert_16(cv2.COLOR_RGBA2RGB)),
-    "bgra16": _Layout(np.uint16, 4, _convert_16(cv2.COLOR_BGRA2RGB)),
-    "mono16": _Layout(np.uint16, 1, _convert_16(cv2.COLOR_GRAY2RGB)),
-    "16UC1": _Layout(np.uint16, 1, _convert_16(cv2.COLOR_GRAY2RGB)),
+    "rgb16": _Layout(np.uint16, 3, lambda image: image),
+    "bgr16": _Layout(np.uint16, 3, _convert(cv2.COLOR_BGR2RGB)),
+    "rgba16": _Layout(np.uint16, 4, _convert(cv2.COLOR_RGBA2RGB)),
+    "bgra16": _Layout(np.uint16, 4, _convert(cv2.COLOR_BGRA2RGB)),
+    "mono16": _Layout(np.uint16, 1, _convert(cv2.COLOR_GRAY2RGB)),
+    "16UC1": _Layout(np.uint16, 1, _convert(cv2.COLOR_GRAY2RGB)),
     # yuv422 is U Y V Y; the names without a number are newer and mean the same bytes.
     "yuv422": _Layout(np.uint8, 2, _convert(cv2.COLOR_YUV2RGB_UYVY)),
     "uyvy": _Layout(np.uint8, 2, _convert(cv2.COLOR_YUV2RGB_UYVY)),
@@ -77,17 +78,26 @@ _LAYOUTS: dict[str, _Layout] = {
 # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row.
 for _ros, _opencv in {"rggb": "BG", "bggr": "RG", "gbrg": "GR", "grbg": "GB"}.items():
     _code = getattr(cv2, f"COLOR_Bayer{_opencv}2RGB")
-    _LAYOUTS[f"bayer_{_ros}8"] = _Layout(np.uint8, 1, _convert(_code))
-    _LAYOUTS[f"bayer_{_ros}16"] = _Layout(np.uint16, 1, _convert_16(_code))
+    _LAYOUTS[f"bayer_{_ros}8"] = _Layout(np.uint8, 1, _convert(_code), mosaic=True)
+    _LAYOUTS[f"bayer_{_ros}16"] = _Layout(np.uint16, 1, _convert(_code), mosaic=True)
 
 ENCODINGS = tuple(_LAYOUTS)
 
 
-def image_to_rgb(message: Image) -> np.ndarray:
+def message_to_rgb(
+    message: Image | CompressedImage, intensity: IntensityRange | None = None
+) -> np.ndarray:
+    """The picture of an Image or CompressedImage: `image_to_rgb` or `compressed_to_rgb`."""
+    decode = compressed_to_rgb if hasattr(message, "format") else image_to_rgb
+    return decode(message, intensity)
+
+
+def image_to_rgb(message: Image, intensity: IntensityRange | None = None) -> np.ndarray:
     """The picture of an Image message.
 
     Args:
         message: any encoding of `ENCODINGS`; rows may be padded, samples big-endian.
+        intensity: of the stream that 16-bit pictures belong to; None for a picture by itself.
 
     Returns:
         uint8 [H, W, 3]. For unpadded rgb8 it is the message's own memory.
@@ -99,20 +109,50 @@ def image_to_rgb(message: Image) -> np.ndarray:
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
         return _by_cv_bridge(message)
-    width, height, step = message.width, message.height, message.step
-    if width == 0 or height == 0:
-        raise ValueError(f"the image is empty: {width}x{height}")
+    width, height = message.width, message.height
     halved = layout.channels == 2 or layout.planar  # chroma has half the columns
     if (halved and width % 2) or (layout.planar and height % 2):
         raise ValueError(f"a {message.encoding} image cannot be {width}x{height}: odd size")
-    sample = np.dtype(layout.dtype)
-    row_bytes = width * layout.channels * sample.itemsize
+    rows = height + height // 2 if layout.planar else height
+    samples = samples_of(message, layout.dtype, layout.channels, rows)
+    return np.ascontiguousarray(_to_rgb(samples, layout, intensity))
+
+
+def _to_rgb(samples: np.ndarray, layout: _Layout, intensity: IntensityRange | None) -> np.ndarray:
+    if samples.dtype == np.uint16:
+        grey = layout.channels == 1 and not layout.mosaic
+        samples = (intensity or IntensityRange())(samples, grey=grey)
+    return layout.to_rgb(samples)
+
+
+def samples_of(
+    message: Image, dtype: type, channels: int = 1, rows: int | None = None
+) -> np.ndarray:
+    """The samples of an Image message, without the padding of its rows, in this machine's order.
+
+    Args:
+        message: any encoding.
+        dtype: of a sample.
+        channels: samples per pixel.
+        rows: in the data, where they are more than the image's.
+
+    Returns:
+        [rows, W], or [rows, W, channels] where there are several; the message's memory if it can.
+
+    Raises:
+        ValueError: the image is empty, or its size, step and data do not fit together.
+    """
+    width, height, step = message.width, message.height, message.step
+    if width == 0 or height == 0:
+        raise ValueError(f"the image is empty: {width}x{height}")
+    sample = np.dtype(dtype)
+    rows = height if rows is None else rows
+    row_bytes = width * channels * sample.itemsize
     if step < row_bytes:
         raise ValueError(
             f"image step {step} is too small: {width} {message.encoding} pixels take {row_bytes} "
             "bytes"
         )
-    rows = height + height // 2 if layout.planar else height
     if len(message.data) != step * rows:
         raise ValueError(
             f"image data has {len(message.data)} bytes, but step {step} times {rows} rows of a "
@@ -122,9 +162,9 @@ def image_to_rgb(message: Image) -> np.ndarray:
     if sample.itemsize > 1:
         order = ">" if message.is_bigendian else "<"
         data = np.ascontiguousarray(data).view(sample.newbyteorder(order)).astype(sample)
-    if layout.channels > 1:
-        data = np.ascontiguousarray(data).reshape(rows, width, layout.channels)
-    return np.ascontiguousarray(layout.to_rgb(data))
+    if channels > 1:
+        data = np.ascontiguousarray(data).reshape(rows, width, channels)
+    return data
 
 
 def _by_cv_bridge(message: Image) -> np.ndarray:
@@ -141,30 +181,96 @@ def _by_cv_bridge(message: Image) -> np.ndarray:
     except (TypeError, ValueError) as error:  # a CvBridgeError is a TypeError
         reason = f"cv_bridge: {error}"
     raise ValueError(
-        f"image encoding {message.encoding!r} is not supported ({reason}; supported without it: "
-        f"{', '.join(ENCODINGS)})"
+        f"image encoding {message.encoding[:40]!r} is not supported ({reason})"
+        f"{_nearest(message.encoding)}; docs/formats.md lists the supported ones"
     )
 
 
-def compressed_to_rgb(message: CompressedImage) -> np.ndarray:
-    """The picture of a CompressedImage message (jpeg or png), uint8 [H, W, 3].
+def _nearest(encoding: str) -> str:
+    if encoding in _DISTANCES:
+        return "; it is one of distances, not of pictures"
+    known = {name.lower(): name for name in ENCODINGS}
+    found = difflib.get_close_matches(encoding[:40].lower(), known, 1)
+    return f"; the nearest supported one is {known[found[0]]!r}" if found else ""
+
+
+def encoding_of(compressed: CompressedImage) -> str:
+    """The encoding that an image had before it was compressed; empty where `format` has none.
+
+    image_transport writes "ENCODING; CODEC compressed STORED", others the codec alone.
+    """
+    first, found, _ = compressed.format.partition(";")
+    return first.strip() if found or first.strip() in _LAYOUTS else ""
+
+
+def is_mosaic(compressed: CompressedImage) -> bool:
+    """Whether the compressed picture is a Bayer mosaic, which image_transport compresses as it is.
+
+    Where something else is stored (bgr8, mono8), `format` says so at its end.
+    """
+    layout = _LAYOUTS.get(encoding_of(compressed))
+    stored = compressed.format.rpartition("compressed")[2].strip()
+    return layout is not None and layout.mosaic and stored in ("", encoding_of(compressed))
+
+
+def compressed_to_rgb(
+    message: CompressedImage, intensity: IntensityRange | None = None
+) -> np.ndarray:
+    """The picture of a CompressedImage message.
+
+    Args:
+        message: jpeg, png, or what else OpenCV decodes. A grey picture of a Bayer encoding is a
+            mosaic, and becomes the colours it stands for.
+        intensity: of the stream that 16-bit pictures belong to; None for a picture by itself.
+
+    Returns:
+        uint8 [H, W, 3].
 
     Raises:
         ValueError: the data is empty or no picture.
     """
     if "compressedDepth" in message.format:
         raise ValueError(f"compressed format {message.format!r} is a depth image, not a picture")
+    # A camera's calibration is for the sensor's rows and columns, so no turning by EXIF.
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    decoded = decode_compressed(message, flags)
+    if is_mosaic(message) and decoded.ndim == 2 and decoded.dtype in (np.uint8, np.uint16):
+        return _to_rgb(decoded, _LAYOUTS[encoding_of(message)], intensity)
+    try:
+        return rgb_of_decoded(decoded, intensity)
+    except ValueError as error:
+        raise ValueError(f"a compressed image (format {message.format[:80]!r}) {error}") from None
+
+
+def decode_compressed(message: CompressedImage, flags: int) -> np.ndarray:
+    """The data of a CompressedImage as OpenCV decodes it with the given cv2.IMREAD_ flags.
+
+    Raises:
+        ValueError: the data is empty or nothing that OpenCV decodes.
+    """
     if len(message.data) == 0:
         raise ValueError("the compressed image is empty: 0 bytes")
-    # A camera's calibration is for the sensor's rows and columns, so no turning by EXIF.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr, refusal = decode_bytes(np.frombuffer(message.data, np.uint8), flags)
-    if bgr is None:
+    decoded, refusal = decode_bytes(np.frombuffer(message.data, np.uint8), flags)
+    if decoded is None:
         raise ValueError(
-            f"{len(message.data)} bytes of compressed image (format {message.format!r}) cannot be "
-            f"decoded as jpeg or png{refusal and f': {refusal}'}"
+            f"{len(message.data)} bytes of compressed image (format {message.format[:80]!r}) "
+            f"cannot be decoded as jpeg or png{refusal and f': {refusal}'}"
         )
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
+    return decoded
+
+
+def size_of(message: Image | CompressedImage) -> tuple[int, int]:
+    """Width and height of a picture, without decoding it.
+
+    Raises:
+        ValueError: the data is no picture.
+    """
+    if not hasattr(message, "format"):
+        return message.width, message.height
+    try:
+        return PillowImage.open(io.BytesIO(bytes(message.data))).size
+    except Exception as error:  # each of Pillow's formats has errors of its own
+        raise ValueError(f"{len(message.data)} bytes of compressed image: {error}") from error
 
 
 def resized_data(message: object, size: int) -> np.ndarray:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from sharpdepth_ros.export.intensity_range import IntensityRange
+
 #: ROS names of the types a parameter may have.
 TYPE_NAMES = {"bool": "bool", "int": "integer", "float": "double", "str": "string"}
 
@@ -158,6 +160,12 @@ class Parameters:
         choices=("raw", "compressed"),
         reload=True,
     )
+    intensity_range: str = _parameter(
+        "auto",
+        "Counts of 16-bit pictures that are black and white: auto (the camera's bits, or the band "
+        "of a thermal camera, read from the data; it widens and never narrows while the node is "
+        "configured), full (0 to 65535), or two counts such as 7000,8500.",
+    )
     rectify: bool = _parameter(
         True,
         "Undo the distortion that camera_info describes. False: the image is rectified already and "
@@ -227,6 +235,7 @@ class Parameters:
                 f"min_depth {result.min_depth} must be below max_depth {result.max_depth}; "
                 "set both in one call"
             )
+        IntensityRange(result.intensity_range)
         return result
 
     def reload_needed(self, other: Parameters) -> tuple[str, ...]:

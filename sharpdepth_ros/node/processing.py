@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from sharpdepth_ros.export.intensity_range import IntensityRange
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.rectification import Calibration, Rectifier
 from sharpdepth_ros.geometry.validity import only_valid
 from sharpdepth_ros.node.camera_info import calibration_from_info
-from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
+from sharpdepth_ros.node.images import message_to_rgb
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.scale_smoothing import ScaleSmoother
 from sharpdepth_ros.pipeline.draft_memory import DraftMemory
@@ -97,9 +98,15 @@ class FrameResult:
 
 
 class CameraPictures:
-    """Decodes and rectifies the frames of one camera."""
+    """Decodes and rectifies the frames of one camera.
+
+    Attributes:
+        intensity: how its 16-bit pictures become 8 bits.
+    """
 
     def __init__(self) -> None:
+        self.intensity = IntensityRange()
+        self._intensity_setting = "auto"
         self._info_key: object = None
         self._calibration: Calibration
         self._rectifier: Rectifier | None = None
@@ -121,12 +128,17 @@ class CameraPictures:
             BadInput: the messages cannot be used.
         """
         with _stage(timings, "convert"):
-            rgb = _picture(frame.image)
+            rgb = _picture(frame.image, self.intensity)
         with _stage(timings, "rectify"):
             calibration = self._calibration_of(frame.info)
             _check_size(rgb, calibration, frame.info)
             rgb = self._rectified(rgb, calibration, rectify)
         return rgb, calibration.rectified
+
+    def set_intensity(self, setting: str) -> None:
+        """Applies the parameter intensity_range; the same value again changes nothing."""
+        if setting != self._intensity_setting:
+            self.intensity, self._intensity_setting = IntensityRange(setting), setting
 
     def _calibration_of(self, info: CameraInfo) -> Calibration:
         """Reads a CameraInfo; a stream repeats the same one, so the last is kept."""
@@ -175,6 +187,19 @@ class FrameProcessor:
         self.steady_scale = ScaleSmoother()
         self._memory: DraftMemory | None = None
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What earlier frames decide about later ones, as JSON values; given back to it, work goes
+        on as if it had not been interrupted."""
+        scale, held = self.steady_scale.memory, self._pictures.intensity.held
+        return {"scale": scale and [array.tolist() for array in scale], "intensity": held}
+
+    @memory.setter
+    def memory(self, memory: Mapping[str, Any]) -> None:
+        scale, held = memory["scale"], memory["intensity"]
+        self.steady_scale.memory = scale and tuple(np.asarray(a, np.float32) for a in scale)
+        self._pictures.intensity.held = held and tuple(held)
+
     @torch.inference_mode()
     def warm_up(self, width: int = 640, height: int = 480) -> None:
         """One frame of nothing, so that the first real one finds everything allocated."""
@@ -193,6 +218,7 @@ class FrameProcessor:
         """
         parameters = self._parameters()
         timings: dict[str, float] = {}
+        self._pictures.set_intensity(parameters.intensity_range)
         rgb, camera = self._pictures(frame, parameters.rectify, timings)
         only_metric = demand.metric and not (demand.depth or demand.discrepancy)
         output = self._infer(rgb, camera, parameters, "metric" if only_metric else parameters.mode)
@@ -246,10 +272,9 @@ class FrameProcessor:
         return self._memory
 
 
-def _picture(image: Image | CompressedImage) -> np.ndarray:
-    decode = compressed_to_rgb if hasattr(image, "format") else image_to_rgb
+def _picture(image: Image | CompressedImage, intensity: IntensityRange) -> np.ndarray:
     try:
-        return decode(image)
+        return message_to_rgb(image, intensity)
     except ValueError as error:
         raise BadInput("bad_image", str(error)) from None
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -18,7 +19,8 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
+from sharpdepth_ros.export.intensity_range import IntensityRange
+from sharpdepth_ros.node.images import message_to_rgb
 from sharpdepth_ros.node.joining import first_node, join_ros
 from sharpdepth_ros.node.time_synchronizers import stamp_of
 from sharpdepth_ros.node.topics import (
@@ -99,7 +101,8 @@ class FrameFollower(Node):
         if points:
             self._subscribe(PointCloud2, POINTS, "points", lambda m: cloud_of(m, self._camera))
         compressed = image.endswith("/compressed")
-        kind, read = (CompressedImage, compressed_to_rgb) if compressed else (Image, image_to_rgb)
+        kind = CompressedImage if compressed else Image
+        read = partial(message_to_rgb, intensity=IntensityRange())
         # A camera's driver may be best effort, which a reliable subscription would not match.
         self._subscribe(kind, image, "image", read, qos_profile_sensor_data)
         self.create_subscription(CameraInfo, DEPTH_CAMERA_INFO, self._on_info, _QUEUE)

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+#: What reading an input may raise. A run notes it and goes on with the next one. Readers turn
+#: errors of the libraries below them into these.
+BAD_INPUT = (ValueError, OSError, MemoryError)
+
 
 class Problems:
     """Collects what is listed at the end of a run."""

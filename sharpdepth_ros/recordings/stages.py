@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
+from sharpdepth_ros.recordings.problems import BAD_INPUT
 
 if TYPE_CHECKING:
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
 
 Job = TypeVar("Job")
 
-#: What a bad input may raise; the others are done nevertheless. RuntimeError: of the device.
-FAILURES = (ValueError, OSError, RuntimeError, MemoryError)
+#: What ends a job and not the run. RuntimeError: of the device.
+FAILURES = (*BAD_INPUT, RuntimeError)
 
 Infer = Callable[[Sequence[np.ndarray], Sequence[np.ndarray | None]], list[SharpDepthOutput]]
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
+from sharpdepth_ros.export.intensity_range import IntensityRange
+from sharpdepth_ros.node.images import message_to_rgb
 from sharpdepth_ros.node.time_synchronizers import stamp_of
 from sharpdepth_ros.node.topics import (
     CAMERA_INFO,
@@ -205,16 +204,16 @@ def _assembled(
     bag: Bag, topics: Topics, assembler: Assembler, problems: Problems, remarks: Problems
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """What the assembler makes of the bag's messages."""
-    from rosbags.serde import SerdeError
+    from sharpdepth_ros.recordings.bags.rosbags_messages import read
 
-    from sharpdepth_ros.recordings.bags.rosbags_messages import TYPES
-
+    intensity = IntensityRange()
+    readers = _READERS | {"image": lambda message, _: message_to_rgb(message, intensity)}
     kinds = {topic: kind for kind, topic in topics.parts.items()}
     wanted = [t for t in bag.topics if t.name in {*kinds, topics.info, topics.diagnostics}]
     camera, timings = None, {}
     for topic, received, data in bag.messages(wanted):
         try:
-            message = TYPES.deserialize_cdr(data, topic.type)
+            message = read(data, topic.type)
             if topic.name == topics.info:
                 camera = camera_of(message)
                 continue
@@ -224,8 +223,8 @@ def _assembled(
                     remarks.note(problem)
                 continue
             kind, stamp = kinds[topic.name], stamp_of(message)
-            value = _READERS[kind](message, camera)
-        except (ValueError, KeyError, SerdeError) as error:
+            value = readers[kind](message, camera)
+        except (ValueError, KeyError) as error:
             problems.add(f"{topic.name} has messages that cannot be used", str(error))
             continue
         if kind == "depth":
@@ -236,13 +235,7 @@ def _assembled(
     yield from assembler.rest()
 
 
-def _rgb_of(message: Any, _camera: Any) -> np.ndarray:
-    """An Image or CompressedImage as uint8 [H, W, 3] RGB."""
-    return compressed_to_rgb(message) if hasattr(message, "format") else image_to_rgb(message)
-
-
 _READERS: dict[str, Callable[[Any, Any], Any]] = {
-    "image": _rgb_of,
     "depth": lambda message, _: depth_of(message),
     "points": cloud_of,
     "discrepancy": lambda message, _: depth_of(message),

@@ -3,6 +3,7 @@
 
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -11,7 +12,14 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from sharpdepth_ros.node.images import ENCODINGS, ImageWriter, compressed_to_rgb, image_to_rgb
+from sharpdepth_ros.export.intensity_range import IntensityRange
+from sharpdepth_ros.node.images import (
+    ENCODINGS,
+    ImageWriter,
+    compressed_to_rgb,
+    image_to_rgb,
+    message_to_rgb,
+)
 
 W, H = 40, 30
 
@@ -158,6 +166,179 @@ def test_compressed_images_are_decoded(suffix, tolerance):
     message.data.frombytes(data.tobytes())
     found = compressed_to_rgb(message)
     np.testing.assert_allclose(found.astype(int), rgb.astype(int), atol=tolerance)
+
+
+def _compressed(pixels, kind, suffix):
+    """A CompressedImage of an array as OpenCV takes it."""
+    message = CompressedImage(format=kind)
+    message.data.frombytes(cv2.imencode(suffix, pixels)[1].tobytes())
+    return message
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_a_compressed_mosaic_becomes_its_colours_by_the_first_word_of_the_format(pattern, suffix):
+    codec = {".jpg": "jpeg", ".png": "png"}[suffix]
+    mosaic = _compressed(
+        _bayer(_scene(), pattern), f"bayer_{pattern}8; {codec} compressed ", suffix
+    )
+    found = compressed_to_rgb(mosaic)[2:-2, 2:-2].astype(int)
+    np.testing.assert_allclose(found, _scene()[2:-2, 2:-2].astype(int), atol=30)
+    assert np.abs(found - _scene()[2:-2, 2:-2]).mean() < (8 if suffix == ".jpg" else 2)
+
+
+def test_a_mosaic_of_16_bits_in_a_png_becomes_its_colours():
+    mosaic = _bayer(_scene(), "gbrg").astype(np.uint16) * 16
+    found = compressed_to_rgb(_compressed(mosaic, "bayer_gbrg16; png compressed ", ".png"))
+    np.testing.assert_allclose(
+        found[2:-2, 2:-2].astype(int), _scene()[2:-2, 2:-2].astype(int), atol=6
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "grey"),
+    [
+        ("png", False),
+        ("rgb8; png compressed bgr8", False),
+        ("bgr8; png compressed ", False),
+        ("rgba8; png compressed bgr8", False),
+        ("bayer_rggb8; png compressed bgr8", False),
+        ("yuv422_yuy2; png compressed mono8", True),
+        ("bayer_rggb8; png compressed mono8", True),
+        ("mono8; png compressed ", True),
+    ],
+)
+def test_every_form_of_the_format_gives_the_picture_that_is_stored(kind, grey):
+    rgb = _scene()
+    pixels = rgb[..., 1] if grey else rgb[..., ::-1]
+    expected = np.repeat(rgb[..., 1:2], 3, axis=-1) if grey else rgb
+    np.testing.assert_array_equal(compressed_to_rgb(_compressed(pixels, kind, ".png")), expected)
+
+
+def _twelve_bits(scale=16, offset=0):
+    return _scene()[..., 1].astype(np.uint16) * scale + offset
+
+
+@pytest.mark.parametrize("form", ["raw", "png"])
+def test_twelve_bits_in_sixteen_are_not_black(form):
+    counts = _twelve_bits()
+    message = _message("mono16", counts)
+    if form == "png":
+        message = _compressed(counts, "mono16; png compressed ", ".png")
+    found = message_to_rgb(message)[..., 0]
+    np.testing.assert_allclose(found.astype(int), _scene()[..., 1], atol=1)
+
+
+def test_eight_bits_in_sixteen_are_the_same_picture():
+    found = image_to_rgb(_message("mono16", _scene()[..., 1].astype(np.uint16)))
+    np.testing.assert_array_equal(found[..., 0], _scene()[..., 1])
+
+
+@pytest.mark.parametrize("encoding", ["rgb16", "bgra16", "bayer_grbg16"])
+def test_ten_bits_of_colour_in_sixteen_keep_their_colours(encoding):
+    rows, expected = _encoded(_scene(), encoding)
+    found = image_to_rgb(_message(encoding, rows // 257 * 4))
+    np.testing.assert_allclose(
+        found[2:-2, 2:-2].astype(int), expected[2:-2, 2:-2].astype(int), atol=6
+    )
+
+
+def test_a_thermal_picture_uses_the_band_that_it_has():
+    found = image_to_rgb(_message("mono16", _twelve_bits(4, 7200)))[..., 0]
+    assert found.min() < 40 and found.max() > 215
+    order = np.argsort(_scene()[..., 1], axis=None)
+    assert (np.diff(found.ravel()[order].astype(int)) >= 0).all()
+
+
+def test_full_range_pictures_are_scaled_by_the_full_range():
+    counts = np.linspace(0, 65535, W * H).reshape(H, W).astype(np.uint16)
+    found = image_to_rgb(_message("mono16", counts))[..., 0]
+    np.testing.assert_array_equal(found, np.rint(counts / 257.0))
+
+
+@pytest.mark.parametrize("count", [0, 1, 200, 7200, 65535])
+def test_a_constant_picture_is_one_grey(count):
+    found = image_to_rgb(_message("mono16", np.full((H, W), count, np.uint16)))
+    assert np.unique(found).size == 1
+
+
+def test_a_stuck_pixel_does_not_darken_the_picture():
+    size = 200  # a thousandth of it is 40 pixels
+    counts = np.random.default_rng(0).integers(0, 4096, (size, size)).astype(np.uint16)
+    rgb = IntensityRange()(counts, grey=True)
+    counts[3, 5] = 65535
+    stuck = IntensityRange()(counts, grey=True)
+    np.testing.assert_array_equal(np.delete(stuck, 3, axis=0), np.delete(rgb, 3, axis=0))
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(4, 7200), (4, 6), (16, 0)])
+def test_a_still_stream_does_not_flicker(scale, offset):
+    """Noise moves the largest count over a power of two, and the ends of a thermal band."""
+    rng, intensity = np.random.default_rng(0), IntensityRange()
+    ranges = []
+    for _ in range(40):
+        noise = rng.integers(-3, 4, (H, W))
+        counts = np.clip(_twelve_bits(scale, offset) + noise, 0, 65535).astype(np.uint16)
+        image_to_rgb(_message("mono16", counts), intensity)
+        ranges.append(intensity.held)
+    assert len(set(ranges)) <= 2
+    assert len(set(ranges[10:])) == 1
+
+
+def test_the_range_of_a_stream_widens_and_never_narrows():
+    intensity = IntensityRange()
+    for counts in (_twelve_bits(4, 7200), _twelve_bits(16, 7200), _twelve_bits(4, 7200)):
+        before = intensity.held
+        intensity(counts, grey=True)
+        if before:
+            assert intensity.held[0] <= before[0] and before[1] <= intensity.held[1]
+    assert intensity.held[1] > 7200 + 198 * 16
+
+
+@pytest.mark.parametrize(
+    ("setting", "counts", "expected"),
+    [
+        ("full", [0, 257, 65535], [0, 1, 255]),
+        ("1000,2000", [500, 1000, 1500, 2000, 9], [0, 0, 128, 255, 0]),
+    ],
+)
+def test_the_range_can_be_given(setting, counts, expected):
+    found = IntensityRange(setting)(np.array([counts], np.uint16), grey=True)
+    assert found.tolist() == [expected]
+
+
+@pytest.mark.parametrize("setting", ["", "auto,", "5", "9,3", "4,4", "0,65536", "-1,9", "a,b"])
+def test_a_range_that_is_none_is_refused_with_what_to_give(setting):
+    with pytest.raises(ValueError, match=r"intensity_range is .*: give auto, full, or the counts"):
+        IntensityRange(setting)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "nearest"),
+    [
+        ("BGR8", "the nearest supported one is 'bgr8'"),
+        ("bayer_rgbg8", "the nearest supported one is 'bayer_"),
+        ("32FC1", "it is one of distances, not of pictures"),
+    ],
+)
+def test_an_unknown_encoding_is_named_with_the_nearest_known_one(encoding, nearest):
+    with pytest.raises(ValueError, match=nearest) as refusal:
+        image_to_rgb(Image(width=4, height=4, encoding=encoding, step=12))
+    text = str(refusal.value)
+    assert f"{encoding!r} is not supported" in text
+    assert "docs/formats.md" in text
+    assert len(text) < 250
+
+
+def test_an_endless_encoding_does_not_fill_the_log():
+    with pytest.raises(ValueError) as refusal:
+        image_to_rgb(Image(width=4, height=4, encoding="x" * 10**6, step=12))
+    assert len(str(refusal.value)) < 300
+
+
+def test_the_documentation_lists_every_encoding():
+    text = (Path(__file__).parents[2] / "docs/formats.md").read_text()
+    assert [name for name in ENCODINGS if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize(

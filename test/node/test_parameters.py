@@ -32,6 +32,7 @@ def test_every_parameter_says_what_it_is():
         ({"min_confidence": math.nan}, "min_confidence must be a number, got nan"),
         ({"min_depth": 5.0, "max_depth": 2.0}, "min_depth 5.0 must be below max_depth 2.0"),
         ({"compile": 1}, "compile is a bool, got 1"),
+        ({"intensity_range": "dark"}, "intensity_range is 'dark': give auto, full, or the counts"),
     ],
 )
 def test_what_is_not_valid_is_refused_with_the_reason(changes, reason):

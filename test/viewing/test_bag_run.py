@@ -220,7 +220,7 @@ def test_messages_that_cannot_be_used_are_told_and_the_others_shown(make_frame, 
     problems, remarks = "\n".join(run.problems), "\n".join(run.remarks)
     assert "/depth/image_rect has messages that cannot be used: depth images are" in problems
     assert "this one is '8UC1'" in problems
-    assert "a depth image 4x5 of step 16 has 64 bytes" in problems
+    assert "image data has 64 bytes, but step 16 times 5 rows of a 4x5 32FC1 image" in problems
     assert "the node said: the device fell off" in remarks
     assert "1 stamps have messages, but no depth" in remarks
     assert "1 of 3 frames lack a message" in remarks

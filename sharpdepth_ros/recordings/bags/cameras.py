@@ -8,17 +8,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rosbags.serde import SerdeError
-
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
+from sharpdepth_ros.recordings.bags.depth_images import is_depth
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
 
 _PICTURES = (messages.IMAGE, messages.COMPRESSED_IMAGE)
 _NAMESPACE = re.compile(r"\w{1,200}(/\w{1,200}){0,15}", re.ASCII)
-_DEPTH_ENCODINGS = ("16UC1", "32FC1", "mono16")
 
 
 class NoSuchTopic(ValueError):
@@ -181,12 +179,10 @@ def _is_picture(bag: Bag, topic: Topic) -> bool:
     """Whether a topic shows colours or greys: depth is published as images, too."""
     data = bag.first(topic)
     try:
-        message = messages.TYPES.deserialize_cdr(data, topic.type)
-    except SerdeError:
+        message = messages.read(data, topic.type)
+    except ValueError:
         return False
-    if topic.type == messages.COMPRESSED_IMAGE:
-        return "compressedDepth" not in message.format
-    return message.encoding not in _DEPTH_ENCODINGS
+    return not is_depth(message)
 
 
 def _listed(topics: dict[str, tuple[Topic, ...]], what: str) -> str:

@@ -81,7 +81,7 @@ class Progress:
         added: messages of depth in the output.
         fallbacks: frames whose depth is the metric model's alone.
         problems: met so far that reading the input again does not show.
-        memory: per camera, what scale_smoothing remembers.
+        memory: per camera, what its frames decide about later ones.
     """
 
     consumed: int = 0
@@ -303,14 +303,8 @@ class _FrameDepth:
         return result
 
     def memory(self) -> dict[str, Any]:
-        """What scale_smoothing remembers, per camera, for a JSON file."""
-        if not self._run.parameters.scale_smoothing:
-            return {}
-        kept = dict(self._remembered)
-        for name, processor in self._processors.items():
-            memory = processor.steady_scale.memory
-            kept[name] = memory and [array.tolist() for array in memory]
-        return kept
+        """What the processors remember, per camera, for a JSON file."""
+        return {**self._remembered, **{n: p.memory for n, p in self._processors.items()}}
 
     def _processor_of(self, camera: Camera) -> FrameProcessor:
         if not self._processors:
@@ -320,9 +314,7 @@ class _FrameDepth:
                     pipeline, lambda: self._run.parameters
                 )
             for name, memory in self._remembered.items():
-                if memory:
-                    arrays = [np.asarray(values, np.float32) for values in memory]
-                    self._processors[name].steady_scale.memory = tuple(arrays)
+                self._processors[name].memory = memory
         return self._processors[camera.image_name]
 
 

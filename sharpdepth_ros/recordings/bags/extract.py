@@ -6,12 +6,14 @@
        /intrinsics.txt          the same, where it is one for all
        /depth/STAMP.png|npy     ground truth, where a depth topic is given
 
-With several cameras there is a folder of each camera's namespace below rgb, intrinsics and depth.
+Frames that share a stamp are STAMP, STAMP_000001, ... in recorded order. With several cameras
+there is a folder of each camera's namespace below rgb, intrinsics and depth.
 """
 
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +21,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rosbags.serde import SerdeError
 
-from sharpdepth_ros.export.depth_files import write_npy, write_rgb
+from sharpdepth_ros.export.depth_files import doubt_about, write_npy, write_rgb
 from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
+from sharpdepth_ros.node.images import is_mosaic, message_to_rgb
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.processing import BadInput, CameraPictures, Frame
 from sharpdepth_ros.node.time_synchronizers import ApproximateTimeSynchronizer, SimpleFilter
@@ -34,10 +35,13 @@ from sharpdepth_ros.recordings.bags.depth_images import depth_of_message
 from sharpdepth_ros.recordings.bags.frames import CameraStream, Recorded, Selection, recorded
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.recordings.problems import BAD_INPUT, Problems
 
 #: Frames, and depth images, that wait for their other half.
 _QUEUE = 30
+_JPEG_BEGIN = b"\xff\xd8"
+#: What may lie in a folder for a frame, by earlier runs too.
+_SUFFIXES = {"rgb": (".png", ".jpg"), "depth": (".png", ".npy")}
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Extraction:
 
     Attributes:
         cameras: whose frames; one without camera_info gives pictures as they are.
-        parameters: of the node: rectify, sync and sync_slop are read.
+        parameters: of the node: rectify, intensity_range, sync and sync_slop are read.
         selection: part of the bag and frames.
         depth: topic of depth images of the same view; with several cameras below each namespace.
             A frame is then taken only with its depth.
@@ -68,7 +72,7 @@ def extract_frames(
     """Writes the frames; files that are there already are replaced.
 
     Returns:
-        The number of frames, and what could not be used.
+        The number of frames whose pictures are there, and what could not be used.
 
     Raises:
         ValueError: the bag has no depth images on the topic.
@@ -98,7 +102,9 @@ class _Taker:
         run: Extraction,
         on_frame: Callable[[], object],
     ) -> None:
-        self.count, self.found = 0, set()
+        self.found: set[CameraModel] = set()
+        self._written: set[Path] = set()
+        self._stamps: Counter[str] = Counter()
         self._output, self._folder = output, camera.namespace.strip("/")
         self._run, self._problems, self._on_frame = run, bag.problems, on_frame
         self._name = camera.image_name
@@ -109,6 +115,7 @@ class _Taker:
         if self._without_info:
             self._problems.note(f"{self._name} has no camera_info: pictures are taken as they are")
         self._pictures = CameraPictures()
+        self._pictures.set_intensity(run.parameters.intensity_range)
         self._depth: tuple[Topic, ...] = ()
         if run.depth is not None:
             self._depth = _depth_topics(bag, camera, run.depth)
@@ -123,8 +130,8 @@ class _Taker:
     def add(self, message: Recorded) -> None:
         if message.topic in self._depth:
             try:
-                content = messages.TYPES.deserialize_cdr(message.data, message.topic.type)
-            except SerdeError as error:
+                content = messages.read(message.data, message.topic.type)
+            except ValueError as error:
                 what = f"{message.topic.name} has messages that cannot be read"
                 self._problems.add(what, str(error))
                 return
@@ -135,6 +142,11 @@ class _Taker:
                 self._frames.signalMessage(_StampedFrame(frame))
             else:
                 self._take(_StampedFrame(frame), None)
+
+    @property
+    def count(self) -> int:
+        """Frames whose pictures are on the disk."""
+        return sum(path.is_file() for path in self._written)
 
     def finish(self) -> None:
         self._stream.finish()
@@ -148,27 +160,59 @@ class _Taker:
     def _take(self, stamped: _StampedFrame, depth: Any | None) -> None:
         self._joined += 1
         frame = stamped.frame
-        stamp = frame.image.header.stamp
-        name = Path(self._folder) / f"{stamp.sec}_{stamp.nanosec:09d}"
+        name = self._name_of(frame)
         try:
             if self._without_info:
-                rgb, camera = _as_it_is(frame), None
+                rgb, camera = message_to_rgb(frame.image, self._pictures.intensity), None
             else:
                 rgb, camera = self._pictures(frame, self._run.parameters.rectify, {})
-            metres = None if depth is None else self._fitting_depth(depth, rgb)
-        except (BadInput, ValueError) as error:
+            values = None if depth is None else self._fitting_depth(depth, rgb)
+            picture = self._file(name, "rgb", self._picture_suffix(frame))
+            truth = None if values is None else self._file(name, "depth", _depth_suffix(values))
+        except BAD_INPUT as error:
             cause = f", {error.cause}" if isinstance(error, BadInput) else ""
             self._problems.add(f"{self._name}: frames left out{cause}", str(error))
             return
-        if metres is not None:
-            _write_depth(self._output / "depth" / name, metres)
+        if truth is not None:
+            if (doubt := doubt_about(values)) is not None:
+                self._problems.add(f"{self._depth[0].name}: {doubt}", f"first in {name}")
+            _write_depth(truth, values)
         if camera is not None:
             self.found.add(camera)
             _write_camera(self._output / "intrinsics" / f"{name}.txt", camera)
         # The picture last: readers list pictures, and look for the rest beside them.
-        self._write_picture(self._output / "rgb" / name, rgb, frame)
-        self.count += 1
+        with written_whole(picture) as file:
+            if self._is_kept(frame):
+                file.write_bytes(bytes(frame.image.data))
+            else:
+                write_rgb(file, rgb)
+        self._written.add(picture)
         self._on_frame()
+
+    def _name_of(self, frame: Frame) -> Path:
+        """A name of its own for each frame: drivers repeat stamps, or leave them at zero."""
+        stamp = frame.image.header.stamp
+        name = f"{stamp.sec}_{stamp.nanosec:09d}"
+        again = self._stamps[name]
+        self._stamps[name] += 1
+        return Path(self._folder) / (f"{name}_{again:06d}" if again else name)
+
+    def _file(self, name: Path, folder: str, suffix: str) -> Path:
+        """The file to write; there must be no other of this frame, which readers may take instead.
+
+        Raises:
+            ValueError: there is one.
+        """
+        path = self._output / folder / f"{name}{suffix}"
+        for other in _SUFFIXES[folder]:
+            twin = path.with_suffix(other)
+            if other != suffix and twin.exists():
+                raise ValueError(
+                    f"{twin} is there already, and this run would write {path.name} beside it: "
+                    "remove it, give another output folder, or the same --image-format and --depth "
+                    "as before"
+                )
+        return path
 
     def _fitting_depth(self, message: Any, rgb: np.ndarray) -> np.ndarray:
         depth = depth_of_message(message)
@@ -179,17 +223,17 @@ class _Taker:
             )
         return depth
 
-    def _write_picture(self, path: Path, rgb: np.ndarray, frame: Frame) -> None:
-        kind = self._run.image_format
-        if kind == "auto":
-            data = bytes(frame.image.data) if hasattr(frame.image, "format") else b""
-            if data.startswith(b"\xff\xd8") and self._is_unchanged(frame):
-                with written_whole(_with_suffix(path, ".jpg")) as file:
-                    file.write_bytes(data)
-                return
-            kind = "png"
-        with written_whole(_with_suffix(path, f".{kind}")) as file:
-            write_rgb(file, rgb)
+    def _picture_suffix(self, frame: Frame) -> str:
+        if self._is_kept(frame):
+            return ".jpg"
+        return ".png" if self._run.image_format == "auto" else f".{self._run.image_format}"
+
+    def _is_kept(self, frame: Frame) -> bool:
+        """Whether the recorded JPEG is the picture."""
+        image = frame.image
+        if self._run.image_format != "auto" or not hasattr(image, "format") or is_mosaic(image):
+            return False
+        return bytes(image.data[:2]) == _JPEG_BEGIN and self._is_unchanged(frame)
 
     def _is_unchanged(self, frame: Frame) -> bool:
         return self._without_info or not (self._run.parameters.rectify and np.any(frame.info.d))
@@ -216,25 +260,19 @@ def _depth_topics(bag: Bag, camera: Camera, name: str) -> tuple[Topic, ...]:
     return found
 
 
-def _as_it_is(frame: Frame) -> np.ndarray:
-    image = frame.image
-    return compressed_to_rgb(image) if hasattr(image, "format") else image_to_rgb(image)
-
-
-def _with_suffix(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
 def _write_camera(path: Path, camera: CameraModel) -> None:
     with written_whole(path) as file:
         np.savetxt(file, camera.matrix, fmt="%.12g")
 
 
+def _depth_suffix(depth: np.ndarray) -> str:
+    return ".png" if depth.dtype == np.uint16 else ".npy"
+
+
 def _write_depth(path: Path, depth: np.ndarray) -> None:
     """Without loss: millimetres as 16-bit PNG, metres as .npy."""
-    whole = depth.dtype == np.uint16
-    with written_whole(_with_suffix(path, ".png" if whole else ".npy")) as file:
-        if whole:
+    with written_whole(path) as file:
+        if path.suffix == ".png":
             file.write_bytes(cv2.imencode(".png", depth)[1].tobytes())
         else:
             write_npy(file, depth)

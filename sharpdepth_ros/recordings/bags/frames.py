@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
-from rosbags.serde import SerdeError
 
+from sharpdepth_ros.node.images import size_of
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.processing import Frame
 from sharpdepth_ros.node.synchronisation import make_synchroniser
@@ -154,8 +151,8 @@ class CameraStream:
         if not (is_image or message.topic in self.camera.info):
             return []
         try:
-            content = messages.TYPES.deserialize_cdr(message.data, message.topic.type)
-        except SerdeError as error:
+            content = messages.read(message.data, message.topic.type)
+        except ValueError as error:
             what = f"{message.topic.name} has messages that cannot be read"
             self._problems.add(what, str(error))
             return []
@@ -211,16 +208,13 @@ class CameraStream:
         self._newest = stamp
 
     def _with_own_info(self, image: object) -> None:
-        if hasattr(image, "format"):
-            try:
-                width, height = PillowImage.open(io.BytesIO(image.data.tobytes())).size
-            except (UnidentifiedImageError, OSError) as error:
-                what = f"{self.camera.image_name} has images that cannot be read"
-                self._problems.add(what, str(error))
-                self._frames += 1
-                return
-        else:
-            width, height = image.width, image.height
+        try:
+            width, height = size_of(image)
+        except ValueError as error:
+            what = f"{self.camera.image_name} has images that cannot be read"
+            self._problems.add(what, str(error))
+            self._frames += 1
+            return
         k = np.asarray(self._intrinsics, np.float64)
         info = messages.MESSAGES.camera_info(
             header=image.header,

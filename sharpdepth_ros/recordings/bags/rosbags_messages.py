@@ -16,6 +16,7 @@ from rosbags.interfaces import (
     QosReliability,
     QosTime,
 )
+from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
 from sharpdepth_ros.node.message_types import MessageTypes
@@ -42,6 +43,18 @@ NODE_QOS = Qos(
     _ENDLESS,
     False,
 )
+
+
+def read(data: bytes, kind: str) -> Any:
+    """A message from its bytes in a bag.
+
+    Raises:
+        ValueError: they are not one of this type.
+    """
+    try:
+        return TYPES.deserialize_cdr(data, kind)
+    except SerdeError as error:
+        raise ValueError(str(error)) from error
 
 
 def maker(name: str) -> Callable[..., Any]:

@@ -164,6 +164,172 @@ def test_a_depth_image_that_claims_more_pixels_than_can_be_decoded_is_left_out(t
     assert "cannot be decoded: only PNG is read" in capsys.readouterr().err
 
 
+def _compressed(pixels, stamp, kind, suffix, head=b""):
+    data = head + cv2.imencode(suffix, pixels)[1].tobytes()
+    make = messages.maker(messages.COMPRESSED_IMAGE)
+    return make(header=header(stamp), format=kind, data=np.frombuffer(data, np.uint8))
+
+
+def _millimetres(number=0):
+    return (_metres(number) * 1000).round().astype(np.uint16)
+
+
+def _padded_big_endian():
+    metres = _metres(0).astype(">f4")
+    rows = np.pad(metres.view(np.uint8), ((0, 0), (0, 12)), constant_values=77)
+    message = image(rows, BEGIN, "32FC1")
+    message.width, message.is_bigendian = W, 1
+    return message
+
+
+def _inverse_depth():
+    nearest, quantum = 10.0, 100.0
+    a = quantum * (quantum + 1)
+    b = 1 - a / nearest
+    stored = (a / _metres(0) + b).astype(np.uint16)
+    head = struct.pack("<iff", 0, a, b)
+    return _compressed(stored, BEGIN, "32FC1; compressedDepth png", ".png", head)
+
+
+@pytest.mark.parametrize(
+    ("make", "tolerance"),
+    [
+        (lambda: _compressed(_millimetres(), BEGIN, "16UC1; png compressed ", ".png"), 0.0006),
+        (lambda: _compressed(_millimetres(), BEGIN, "mono16; png compressed ", ".png"), 0.0006),
+        (lambda: _compressed(_metres(0), BEGIN, "32FC1; tiff compressed ", ".tif"), 0),
+        (
+            lambda: _compressed(
+                _millimetres(),
+                BEGIN,
+                "16UC1; compressedDepth",
+                ".png",
+                struct.pack("<iff", 0, 0, 0),
+            ),
+            0.0006,
+        ),
+        (lambda: _compressed(_millimetres(), BEGIN, "16UC1; compressedDepth png", ".png"), 0.0006),
+        (_inverse_depth, 0.01),
+        (_padded_big_endian, 0),
+    ],
+    ids=["16UC1 png", "mono16 png", "32FC1 tiff", "old", "headless", "inverse", "padded"],
+)
+def test_every_lossless_form_of_depth_is_read(tmp_path, make, tolerance):
+    bag = Bag()
+    bag.add_frame(0)
+    message = make()
+    bag.add(DEPTH, message.__msgtype__, BEGIN + 500, message)
+    status, out = _extract(bag, tmp_path, "--depth", DEPTH)
+    assert status == 0
+    np.testing.assert_allclose(FolderDataset(out)[0].depth, _metres(0), atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "kind", "suffix", "said"),
+    [
+        (picture(0)[..., 0], "16UC1; jpeg compressed ", ".jpg", "JPEG and 8 bits lose the metres"),
+        (picture(0), "16UC1; png compressed ", ".png", "holds uint8 [32, 48, 3], not the uint16"),
+        (picture(0), "rgb8; png compressed bgr8", ".png", "is no depth: that is 16UC1, mono16"),
+    ],
+)
+def test_a_picture_given_as_depth_is_refused_by_name(tmp_path, capsys, pixels, kind, suffix, said):
+    bag = Bag()
+    bag.add_frame(0)
+    message = _compressed(pixels, BEGIN, kind, suffix)
+    bag.add(DEPTH, messages.COMPRESSED_IMAGE, BEGIN + 500, message)
+    status, out = _extract(bag, tmp_path, "--depth", DEPTH)
+    assert status == 1
+    assert said in capsys.readouterr().err
+    assert not (out / "rgb").exists()
+
+
+@pytest.mark.parametrize(
+    ("depth", "said"),
+    [
+        (_metres(0) * 1000, "the median depth is above 200 m: floating-point depth is in metres"),
+        (np.full((H, W), np.nan, np.float32), "the depth has no valid pixel"),
+        (np.zeros((H, W), np.uint16), "the depth has no valid pixel"),
+    ],
+)
+def test_depth_that_makes_numbers_meaningless_is_named(tmp_path, capsys, depth, said):
+    bag = Bag()
+    bag.add_frame(0)
+    kind = "16UC1" if depth.dtype == np.uint16 else "32FC1"
+    bag.add(DEPTH, messages.IMAGE, BEGIN + 500, image(depth, BEGIN, kind))
+    status, out = _extract(bag, tmp_path, "--depth", DEPTH)
+    assert status == 1
+    assert f"{DEPTH}: {said}" in capsys.readouterr().err
+    assert len(list((out / "rgb").iterdir())) == 1
+
+
+@pytest.mark.parametrize("stamps", [[0] * 5, [BEGIN] * 5, [BEGIN, BEGIN + STEP] * 2 + [BEGIN]])
+def test_frames_that_share_a_stamp_are_all_written_in_order(tmp_path, capsys, stamps):
+    bag = Bag()
+    for number, stamp in enumerate(stamps):
+        bag.add_frame(number, stamp=stamp)
+    _, out = _extract(bag, tmp_path)
+    assert ": 5 frames" in capsys.readouterr().out
+    files = sorted((out / "rgb").iterdir())
+    assert len(files) == 5
+    assert len(list((out / "intrinsics").iterdir())) == 5
+    order = sorted(range(5), key=lambda number: (stamps[number], number))
+    for file, number in zip(files, order, strict=True):
+        np.testing.assert_array_equal(cv2.imread(str(file))[..., ::-1], picture(number))
+
+
+def test_extracting_again_in_another_format_refuses_and_deletes_nothing(tmp_path, capsys):
+    bag = Bag()
+    for number in range(3):
+        bag.add_frame(number)
+        _add_depth(bag, number)
+    arguments = ["bag", "extract", str(bag.write(tmp_path / "in", "mcap")), str(tmp_path / "out")]
+    arguments += ["--depth", DEPTH]
+    assert main([*arguments, "--image-format", "png"]) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main([*arguments, "--image-format", "jpg"]) == 1
+    said = capsys.readouterr()
+    assert ": 0 frames" in said.out
+    assert "000000000.png is there already, and this run would write" in said.err
+    after = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert after == before
+    assert main([*arguments, "--image-format", "png"]) == 0  # the same again replaces
+
+
+def test_a_compressed_mosaic_is_extracted_in_colour(tmp_path):
+    rgb = np.full((H, W, 3), (200, 120, 40), np.uint8)
+    mosaic = rgb[..., 1].copy()
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = rgb[::2, ::2, 0], rgb[1::2, 1::2, 2]
+    bag = Bag()
+    message = _compressed(mosaic, BEGIN, "bayer_rggb8; jpeg compressed ", ".jpg")
+    bag.add("/camera/image_raw/compressed", messages.COMPRESSED_IMAGE, BEGIN + 1, message)
+    bag.add("/camera/camera_info", messages.CAMERA_INFO, BEGIN + 2, camera_info(BEGIN))
+    status, out = _extract(bag, tmp_path)
+    assert status == 0
+    (file,) = (out / "rgb").iterdir()
+    found = cv2.imread(str(file))[2:-2, 2:-2, ::-1]
+    np.testing.assert_allclose(found.astype(int), rgb[2:-2, 2:-2].astype(int), atol=25)
+
+
+def test_a_compressed_image_that_no_library_reads_loses_its_frame_only(tmp_path, capsys):
+    """With --intrinsics its size is needed before it is decoded."""
+    bag = Bag()
+    for number in range(2):
+        bag.add_frame(number, compressed=True, info=False)
+    huge = struct.pack(">IIBBBBB", 2**20, 2**20, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + huge + bytes(4)
+    make = messages.maker(messages.COMPRESSED_IMAGE)
+    message = make(
+        header=header(BEGIN + 2 * STEP), format="png", data=np.frombuffer(data, np.uint8)
+    )
+    bag.add(
+        "/camera/image_raw/compressed", messages.COMPRESSED_IMAGE, BEGIN + 2 * STEP + 1, message
+    )
+    status, out = _extract(bag, tmp_path, "--intrinsics", "40,40,24,16")
+    assert status == 1
+    assert "has images that cannot be read" in capsys.readouterr().err
+    assert len(list((out / "rgb").iterdir())) == 2
+
+
 def test_a_depth_topic_that_is_not_there_is_named(tmp_path, capsys):
     bag = Bag()
     bag.add_frame(0)

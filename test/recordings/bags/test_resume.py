@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that is killed leaves no bag behind, and the same command finishes it."""
 
+import json
 import os
 import resource
 import signal
@@ -14,9 +15,12 @@ import pytest
 from rosbags.rosbag2 import Reader
 
 from sharpdepth_ros.cli import main
+from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.processing import Demand, Frame, FrameProcessor
 from sharpdepth_ros.recordings.bags import work_folder
 
-from .conftest import BEGIN, STEP, Bag, digest, picture, read
+from .conftest import BEGIN, STEP, Bag, camera_info, digest, image, picture, read
+from .stand_in_command import StandIn
 
 FRAMES = 12
 SMOOTH = ["-p", "scale_smoothing=0.8"]
@@ -167,3 +171,24 @@ def test_frames_of_a_finished_piece_are_not_computed_again(long_recording, tmp_p
     stamps = [at for topic, at, _ in read(tmp_path / "out") if topic == "/points"]
     assert stamps == sorted(set(stamps))
     assert set(stamps) <= {BEGIN + n * STEP + 2000 for n in range(FRAMES)}
+
+
+def _sixteen_bits(scale):
+    return picture(0)[..., 0].astype(np.uint16) * scale
+
+
+@pytest.mark.parametrize("dark", [2, 4])
+def test_a_killed_run_keeps_the_intensity_range_of_its_stream(dark):
+    """A dark frame after a bright one is dark, also where a kill lies between them."""
+
+    def depth_after(memory, counts):
+        processor = FrameProcessor(StandIn(), Parameters)
+        if memory:
+            processor.memory = json.loads(json.dumps(memory))
+        frame = Frame(image(counts, BEGIN, "mono16"), camera_info(BEGIN), 0.0)
+        return processor(frame, Demand(True, False, False)).depth, processor.memory
+
+    bright, memory = depth_after(None, _sixteen_bits(16))
+    resumed, _ = depth_after(memory, _sixteen_bits(dark))
+    np.testing.assert_allclose((resumed - 1) * 16 / dark, bright - 1, atol=0.1)
+    assert np.abs(depth_after(None, _sixteen_bits(dark))[0] - resumed).max() > 0.5
