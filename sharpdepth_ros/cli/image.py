@@ -99,24 +99,25 @@ def _image(options: argparse.Namespace) -> int:
     from sharpdepth_ros.recordings.stages import Picture, batches_of, run_jobs
 
     formats = _formats(options, FORMATS)
-    jobs = find_images(options.inputs, options.output)
+    found = find_images(options.inputs, options.output)
     camera_of = cameras_of(options.intrinsics)
     processes = this_process()
     # Shared out before anything is skipped: all processes have to see the same list.
-    jobs = processes.share(jobs)
+    jobs = processes.share(found.jobs)
     facts = {job: _facts_of(job.source, options) for job in jobs}
     todo = [
         job for job in jobs if options.restart or not is_written(job.target, formats, facts[job])
     ]
     if processes.is_main:
         announce(options.model, options.metric_model)
+        for line in found.remarks():
+            print(f"sharpdepth: {line}", file=sys.stderr)
     failures = {}
     if todo or processes.count > 1:  # all of several processes meet while loading
         pipe = _load(options, processes)
 
         def read(job):
-            name = job.target.relative_to(options.output)
-            return Picture(read_rgb(job.source), camera_of(name))
+            return Picture(read_rgb(job.source), camera_of(job.name))
 
         def write(job, picture, out):
             write_depth_files(job.target, picture.rgb, out, formats, facts[job])

@@ -107,7 +107,7 @@ def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
             return rgb, CameraModel.from_fov(width, height, UNKNOWN_CAMERA_FOV), None
         return rgb, CameraModel.from_matrix(given, width, height), None
 
-    images = [read_rgb(job.source) for job in find_images([folder], folder / "output")]
+    images = [read_rgb(job.source) for job in find_images([folder], folder / "output").jobs]
     return itertools.cycle([with_camera(rgb) for rgb in images])
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth for image files: finds them, and writes the depth of each in every form that is asked."""
 
+import fnmatch
 import glob
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,13 @@ from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
+                      ".pnm", ".gif", ".avif", ".jp2"})  # fmt: skip
+#: Picture files that are not read. They are named, so that nobody misses their depth.
+NOT_READ = frozenset({".heic", ".heif", ".jxl", ".svg", ".psd", ".tga", ".ico", ".dng", ".cr2",
+                      ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"})  # fmt: skip
+#: Names that a remark lists.
+_NAMED = 3
 _ENDINGS = {
     "png": "depth.png",
     "npy": "depth.npy",
@@ -34,73 +42,194 @@ _ENDINGS = {
     "discrepancy": "discrepancy.npy",
 }
 FORMATS = tuple(_ENDINGS)
+#: Endings of results that are picture files.
+_PICTURES = tuple(ending for ending in _ENDINGS.values() if ending.endswith(".png"))
+#: Pictures of a snapshot of the node that are results; image.png is what the camera saw.
+_SNAPSHOT_PICTURES = ("depth.png", "preview.png", "discrepancy.png")
+#: What the .json of every result has.
+_SUMMARY = {"aligned", "intrinsics", "milliseconds"}
 
 
 @dataclass(frozen=True)
 class ImageJob:
-    """An image to read and the name, without suffix, of what is written for it."""
+    """An image to read, and where its results go.
+
+    Attributes:
+        source: the file.
+        target: name, without ending, of what is written for it.
+        name: of the file below its input, without suffix: what belongs to it, such as a camera, has
+            this name too.
+    """
 
     source: Path
     target: Path
+    name: Path
 
 
-def find_images(inputs: Iterable[Path], output: Path) -> list[ImageJob]:
+@dataclass(frozen=True)
+class FoundImages:
+    """What inputs stand for.
+
+    Attributes:
+        jobs: one per image.
+        not_read: picture files beside them, in formats that are not read.
+    """
+
+    jobs: list[ImageJob]
+    not_read: list[Path]
+
+    def remarks(self) -> list[str]:
+        """What people should know; empty if there is nothing."""
+        if not self.not_read:
+            return []
+        named = ", ".join(str(path) for path in self.not_read[:_NAMED])
+        rest = len(self.not_read) - _NAMED
+        return [
+            f"picture files of a format that is not read: {len(self.not_read)} ({named}"
+            + (f" and {rest} more" if rest > 0 else "")
+            + "); convert them to JPEG or PNG"
+        ]
+
+
+def find_images(inputs: Iterable[Path], output: Path) -> FoundImages:
     """The images that the inputs stand for.
 
+    Results of earlier runs are none, wherever they lie: they are known by the .json beside them.
+
     Args:
-        inputs: image files; folders, which are searched with their subfolders; patterns such as
-            "run*/**/*.png". Results keep the structure of a folder, or of what is below a pattern's
-            part without wildcards.
-        output: folder for the results.
+        inputs: image files; folders, which are searched with their subfolders, also behind links;
+            patterns such as "run*/**/*.png". Results keep the structure of a folder, or of what is
+            below a pattern's part without wildcards.
+        output: folder for the results. Two images that differ in their suffix alone keep it in the
+            names of their results.
 
     Raises:
         FileNotFoundError: an input does not exist.
         ValueError: a folder holds no image, or two images would write the same files.
     """
-    jobs: dict[Path, ImageJob] = {}
+    named: dict[Path, dict[Path, Path]] = {}  # name without suffix -> real file -> as it was found
+    not_read: list[Path] = []
     for given in inputs:
-        root, found = _expanded(given, output)
-        if not found:
-            raise ValueError(f"{given} holds no image ({', '.join(sorted(SUFFIXES))})")
-        for source in found:
-            target = output / source.relative_to(root).with_suffix("")
-            twin = jobs.setdefault(target, ImageJob(source, target)).source
-            if twin.resolve() != source.resolve():
-                raise ValueError(
-                    f"{twin} and {source} would both be written as {target}_depth.*; run them "
-                    "with different --output folders"
-                )
-    return list(jobs.values())
+        root, files = _expanded(given, output)
+        images = [file for file in files if not _is_result(file)]
+        if not given.is_file():  # one that was named is tried
+            not_read += [file for file in images if file.suffix.lower() in NOT_READ]
+            images = [file for file in images if file.suffix.lower() in SUFFIXES]
+        if not images:
+            raise ValueError(
+                f"{given} holds no image ({', '.join(sorted(SUFFIXES))}) that is not a result of "
+                "an earlier run"
+            )
+        for source in images:
+            name = source.relative_to(root).with_suffix("")
+            named.setdefault(name, {}).setdefault(source.resolve(), source)
+    jobs = [job for name, files in named.items() for job in _jobs(name, [*files.values()], output)]
+    # What a killed run left has no .json yet.
+    written = {_file(job.target, ending).absolute() for job in jobs for ending in _PICTURES}
+    return FoundImages([job for job in jobs if job.source.absolute() not in written], not_read)
+
+
+def _jobs(name: Path, sources: list[Path], output: Path) -> Iterator[ImageJob]:
+    if len(sources) == 1:
+        yield ImageJob(sources[0], output / name, name)
+        return
+    by_target: dict[Path, Path] = {}
+    for source in sources:
+        target = output / name.with_name(name.name + source.suffix)
+        twin = by_target.setdefault(target, source)
+        if twin != source:
+            raise ValueError(
+                f"{twin} and {source} would both be written as {output / name}_depth.*; run "
+                "them with different --output folders"
+            )
+        yield ImageJob(source, target, name)
+
+
+def _is_result(file: Path) -> bool:
+    """Whether an earlier run wrote the picture: `image`, `video`, or a snapshot of the node."""
+    summaries = [
+        file.with_name(f"{file.name.removesuffix('_' + ending)}_depth.json")
+        for ending in _PICTURES
+        if file.name.endswith(f"_{ending}")
+    ]
+    if file.name in _SNAPSHOT_PICTURES:
+        summaries.append(file.with_name("frame.json"))
+    return any((_read_summary(summary) or {}).keys() >= _SUMMARY for summary in summaries)
+
+
+def _read_summary(path: Path) -> dict[str, Any] | None:
+    try:
+        summary = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) else None
 
 
 def _expanded(given: Path, output: Path) -> tuple[Path, list[Path]]:
-    """The folder that results are named from, and the images."""
+    """The folder that results are named from, and the picture files."""
     if given.is_file():
         return given.parent, [given]
     if given.is_dir():
-        return given, sorted(_images_below(given, output))
-    pattern = str(given)
-    matches = glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else []
+        return given, sorted(path for path in _files_below(given, output) if _is_picture(path))
+    is_pattern = glob.has_magic(str(given))
+    matches = _matching(given, output) if is_pattern else []
     if not matches:
-        raise FileNotFoundError(
-            f"{given} matches nothing" if glob.has_magic(pattern) else f"{given} does not exist"
-        )
+        raise FileNotFoundError(f"{given} {'matches nothing' if is_pattern else 'does not exist'}")
     plain = []
     for part in given.parts[:-1]:
         if glob.has_magic(part):
             break
         plain.append(part)
-    files = [Path(match) for match in matches]
-    images = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
-    return Path(*plain), sorted(images)
+    return Path(*plain), sorted(path for path in matches if _is_picture(path) and path.is_file())
 
 
-def _images_below(folder: Path, output: Path) -> Iterator[Path]:
-    """Images of a folder, without what an earlier run wrote into an output folder below it."""
-    for path in folder.rglob("*"):
-        written_here = output.resolve() in path.resolve().parents and output != folder
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not written_here:
-            yield path
+def _matching(pattern: Path, output: Path) -> list[Path]:
+    parts = pattern.parts
+    if "**" not in parts:
+        return [Path(match) for match in glob.glob(str(pattern))]
+    # Not by glob, which follows links in a circle for ever.
+    start = parts.index("**")
+    above, below = Path(*parts[:start]), parts[start:]
+    tops = map(Path, glob.glob(str(above))) if glob.has_magic(str(above)) else [above]
+    return [
+        path
+        for top in tops
+        for path in _files_below(top, output)
+        if _matches(path.relative_to(top).parts, below)
+    ]
+
+
+def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Whether a path is what glob means by the pattern."""
+    if not (parts and pattern):
+        return not parts and all(part == "**" for part in pattern)
+    if parts[0].startswith(".") and not pattern[0].startswith("."):
+        return pattern[0] == "**" and _matches(parts, pattern[1:])
+    if pattern[0] == "**":
+        return _matches(parts, pattern[1:]) or _matches(parts[1:], pattern)
+    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES | NOT_READ
+
+
+def _files_below(folder: Path, output: Path) -> Iterator[Path]:
+    """Files of a folder and its subfolders, also behind links, each folder once.
+
+    Nothing in an output folder that lies below it.
+    """
+    seen = {os.path.realpath(output)} - {os.path.realpath(folder)}
+    tops = [folder]
+    for top in tops:  # links that are met are added: what is no link comes first
+        for parent, folders, files in os.walk(top):
+            if (real := os.path.realpath(parent)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders.sort()
+            tops += [Path(parent, name) for name in folders if os.path.islink(f"{parent}/{name}")]
+            yield from (path for name in files if (path := Path(parent, name)).is_file())
 
 
 def write_depth_files(

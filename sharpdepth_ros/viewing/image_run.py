@@ -67,8 +67,8 @@ def images_of(inputs: Sequence[Path]) -> list[Path]:
         FileNotFoundError: an input does not exist.
         ValueError: a folder holds no image.
     """
-    # Each is its own output: nothing is written, so nothing in it is a result to leave out.
-    jobs = (job for given in inputs for job in find_images([given], given))
+    # Each is its own output: nothing is written.
+    jobs = (job for given in inputs for job in find_images([given], given).jobs)
     return list(dict.fromkeys(job.source for job in jobs))
 
 

@@ -10,12 +10,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 from plyfile import PlyData
 
 from sharpdepth_ros.cli import main
 from sharpdepth_ros.evaluation.files import read_depth
-from sharpdepth_ros.recordings.images import find_images
+from sharpdepth_ros.export.depth_files import read_rgb
+from sharpdepth_ros.recordings.images import find_images, write_depth_files
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+
+from .conftest import Output
 
 FAST = ["--device", "cpu", "--processing-resolution", "64"]
 
@@ -113,8 +117,138 @@ def test_a_folder_keeps_its_structure_and_results_are_not_taken_for_images(photo
     photo("in/a/frame.png"), photo("in/b/frame.JPG")
     output = tmp_path / "in/out"
     photo("in/out/a/frame_preview.png")
-    jobs = find_images([tmp_path / "in"], output)
+    jobs = find_images([tmp_path / "in"], output).jobs
     assert [job.target for job in jobs] == [output / "a/frame", output / "b/frame"]
+
+
+def _sources(*inputs, output):
+    return [job.source for job in find_images([*inputs], output).jobs]
+
+
+def test_folders_and_images_behind_links_are_read_once_and_circles_end(photo, tmp_path):
+    real = photo("real/deep/a.png")
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "there").symlink_to(tmp_path / "real")
+    (links / "again").symlink_to(real.parent)
+    (real.parent / "circle").symlink_to(links)
+    (links / "b.png").symlink_to(real)
+    (links / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    out = tmp_path / "out"
+    assert _sources(links, output=out) == [links / "again/a.png", links / "b.png"]
+    assert _sources(links / "**/*.png", output=out) == [links / "again/a.png", links / "b.png"]
+    # What is no link comes first.
+    assert _sources(tmp_path / "real", output=out)[0] == real
+
+
+def _write_results(given, output):
+    """As `sharpdepth image` does, without a model."""
+    jobs = find_images([given], output).jobs
+    for job in jobs:
+        rgb = read_rgb(job.source)
+        result = Output(np.ones(rgb.shape[:2], np.float32), np.diag([50.0, 50, 1]))
+        write_depth_files(job.target, rgb, result, ["png", "npy", "preview"])
+    return [str(job.source) for job in jobs]
+
+
+@pytest.mark.parametrize("output", [".", "photos", "photos/deep"])
+def test_results_never_become_inputs_wherever_they_are_written(
+    photo, tmp_path, monkeypatch, output
+):
+    photo("photos/a.png"), photo("photos/b/c.png")
+    monkeypatch.chdir(tmp_path)
+    written = []
+    for given in ("photos", "photos", "photos/**/*.png"):
+        assert _write_results(Path(given), Path(output)) == ["photos/a.png", "photos/b/c.png"]
+        written.append({str(path) for path in tmp_path.rglob("*") if path.is_file()})
+    assert written[0] == written[1] == written[2]
+    assert len(written[0]) == 2 * (1 + 4)
+
+
+def test_pictures_of_videos_and_snapshots_are_not_inputs_but_a_photo_of_that_name_is(
+    photo, tmp_path
+):
+    summary = json.dumps({"intrinsics": None, "aligned": True, "milliseconds": {}})
+    for name in ("image", "depth", "preview", "discrepancy"):
+        photo(f"shot/{name}.png")
+    (tmp_path / "shot/frame.json").write_text(summary)
+    photo("video/000001_preview.png")
+    (tmp_path / "video/000001_depth.json").write_text(summary)
+    photo("own/depth.png"), photo("own/sea_depth.png")
+    (tmp_path / "own/frame.json").write_text('{"exposure": 3}')
+    (tmp_path / "own/sea_depth.json").write_text("[]")
+    inputs = [tmp_path / "shot", tmp_path / "own"]
+    expected = ["shot/image.png", "own/depth.png", "own/sea_depth.png"]
+    assert _sources(*inputs, output=tmp_path / "out") == [tmp_path / name for name in expected]
+    with pytest.raises(ValueError, match="holds no image"):
+        find_images([tmp_path / "video"], tmp_path / "out")
+
+
+def test_what_a_killed_run_left_beside_its_image_is_not_an_input(photo, tmp_path):
+    source = photo("in/a.png")
+    photo("in/a_preview.png")
+    assert _sources(tmp_path / "in", output=tmp_path / "in") == [source]
+
+
+def test_images_that_differ_in_their_suffix_alone_get_results_of_their_own(photo, tmp_path):
+    photo("in/x.png"), photo("in/x.jpg"), photo("in/y.png")
+    jobs = find_images([tmp_path / "in"], tmp_path / "out").jobs
+    targets = {job.source.name: job.target.name for job in jobs}
+    assert targets == {"x.png": "x.png", "x.jpg": "x.jpg", "y.png": "y"}
+    # Their camera is still looked up by the name alone.
+    assert [str(job.name) for job in jobs] == ["x", "x", "y"]
+
+
+def test_picture_files_that_are_not_read_are_counted_and_named(photo, tmp_path):
+    photo("in/good.png")
+    for number in range(5):
+        (tmp_path / f"in/{number}.HEIC").write_bytes(b"ftypheic")
+    (tmp_path / "in/notes.txt").write_text("no picture")
+    found = find_images([tmp_path / "in"], tmp_path / "out")
+    assert [job.source.name for job in found.jobs] == ["good.png"]
+    (remark,) = found.remarks()
+    assert "not read: 5 (" in remark and "0.HEIC" in remark and "and 2 more" in remark
+
+
+@pytest.fixture
+def odd_files(tmp_path):
+    """The same picture in every form that cameras and programs write."""
+    y, x = np.mgrid[:48, :64]
+    rgb = np.stack((2 * x + 40, 200 - 2 * y, 60 + x + y), axis=-1).astype(np.uint8)
+    picture, folder = PillowImage.fromarray(rgb), tmp_path / "odd"
+    folder.mkdir()
+    grey = np.array(picture.convert("L"))
+    for name in ("UPPER.JPG", "a.b.c.png", "tif.tif", "prog.webp", "ünï cödé 写真.bmp", "g.gif"):
+        picture.save(folder / name, **({"quality": 95} if "JPG" in name else {}))
+    picture.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    picture.convert("RGBA").save(folder / "alpha.png")
+    turned, exif = picture.transpose(PillowImage.Transpose.ROTATE_90), PillowImage.Exif()
+    exif[274] = 6
+    turned.save(folder / "exif.jpg", exif=exif.tobytes(), quality=95)
+    for name, scale in (("grey", 1), ("sixteen", 257), ("twelve", 16)):
+        cv2.imwrite(
+            str(folder / f"{name}.png"), grey.astype(np.uint16 if scale > 1 else "u1") * scale
+        )
+    cv2.imwrite(str(folder / "rgb12.png"), rgb[..., ::-1].astype(np.uint16) * 16)
+    return folder, rgb, grey
+
+
+def test_every_kind_of_picture_file_is_the_same_picture(odd_files):
+    folder, rgb, grey = odd_files
+    for file in folder.iterdir():
+        is_grey = file.stem in ("grey", "sixteen", "twelve")
+        expected = np.repeat(grey[..., None], 3, axis=-1) if is_grey else rgb
+        found = read_rgb(file)
+        assert found.dtype == np.uint8 and found.shape == rgb.shape, file.name
+        assert np.abs(found.astype(int) - expected).mean() < (9 if file.suffix == ".gif" else 4), (
+            file.name
+        )
+
+
+def test_numbers_that_are_no_picture_are_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "float.tif"), np.ones((4, 5, 3), np.float32))
+    with pytest.raises(ValueError, match=r"float.tif holds float32 numbers; a picture has 8 or 16"):
+        read_rgb(tmp_path / "float.tif")
 
 
 def test_two_images_that_would_write_the_same_files_are_refused(photo, tmp_path):
@@ -197,7 +331,7 @@ def test_a_file_without_intrinsics_is_named(tmp_path):
 
 def test_a_pattern_stands_for_images_and_keeps_their_folders(photo, tmp_path):
     photo("runs/a/left/1.png"), photo("runs/b/left/1.png"), photo("runs/b/right/1.png")
-    jobs = find_images([tmp_path / "runs/*/left/*.png"], tmp_path / "out")
+    jobs = find_images([tmp_path / "runs/*/left/*.png"], tmp_path / "out").jobs
     assert [job.target for job in jobs] == [
         tmp_path / "out/a/left/1",
         tmp_path / "out/b/left/1",
