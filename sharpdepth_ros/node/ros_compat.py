@@ -125,8 +125,7 @@ class MatchEvents:
             self._node.destroy_timer(self._timer)
 
     def _poll(self) -> None:
-        from rclpy.clock import Clock
-        from rclpy.clock_type import ClockType
+        from rclpy.clock import Clock, ClockType
 
         if self._timer is None:
             # Not on the ROS clock: in simulation that may not run yet.
