@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from sharpdepth_ros.export.depth_files import decode_bytes, rgb_of_decoded
+from sharpdepth_ros.export.depth_files import PICTURE, SENSOR_ROWS, decode_bytes, rgb_of_decoded
 from sharpdepth_ros.export.intensity_range import IntensityRange
 
 if TYPE_CHECKING:
@@ -232,8 +232,7 @@ def compressed_to_rgb(
     if "compressedDepth" in message.format:
         raise ValueError(f"compressed format {message.format!r} is a depth image, not a picture")
     # A camera's calibration is for the sensor's rows and columns, so no turning by EXIF.
-    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    decoded = decode_compressed(message, flags)
+    decoded = decode_compressed(message, PICTURE | SENSOR_ROWS)
     if is_mosaic(message) and decoded.ndim == 2 and decoded.dtype in (np.uint8, np.uint16):
         return _to_rgb(decoded, _LAYOUTS[encoding_of(message)], intensity)
     try:

@@ -5,9 +5,16 @@
        /intrinsics/STAMP.txt    their pinhole camera, 3 x 3 in pixels
        /intrinsics.txt          the same, where it is one for all
        /depth/STAMP.png|npy     ground truth, where a depth topic is given
+       /valid/STAMP.png         0 where the rectified picture shows what the sensor never saw
 
-Frames that share a stamp are STAMP, STAMP_000001, ... in recorded order. With several cameras
-there is a folder of each camera's namespace below rgb, intrinsics and depth.
+`valid` is written where there are such pixels, as in the corners of a barrel lens; they hold a
+repeated border in the picture, and no depth. JPEGs are taken over as they are, but for their EXIF
+orientation: camera and depth are of the sensor's rows and columns, and so is the picture.
+
+With several cameras there is a folder of each camera's namespace below rgb, intrinsics, depth and
+valid.
+
+Frames that share a stamp are STAMP, STAMP_000001, ... in recorded order.
 """
 
 from __future__ import annotations
@@ -22,7 +29,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import doubt_about, write_npy, write_rgb
+from sharpdepth_ros.export.depth_files import (
+    doubt_about,
+    without_orientation,
+    write_npy,
+    write_rgb,
+)
 from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.node.images import is_mosaic, message_to_rgb
@@ -35,6 +47,7 @@ from sharpdepth_ros.recordings.bags.depth_images import depth_of_message
 from sharpdepth_ros.recordings.bags.frames import CameraStream, Recorded, Selection, recorded
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
 from sharpdepth_ros.recordings.problems import BAD_INPUT, Problems
 
 #: Frames, and depth images, that wait for their other half.
@@ -55,7 +68,8 @@ class Extraction:
         depth: topic of depth images of the same view; with several cameras below each namespace.
             A frame is then taken only with its depth.
         image_format: png, jpg, or auto: the recorded JPEG where the picture is not changed.
-        intrinsics: [3, 3] pixels, instead of the bag's camera_info.
+        intrinsics: instead of the bag's camera_info.
+        tell: called with what the user should know of how these are used.
     """
 
     cameras: Sequence[Camera]
@@ -63,7 +77,8 @@ class Extraction:
     selection: Selection
     depth: str | None = None
     image_format: str = "auto"
-    intrinsics: np.ndarray | None = None
+    intrinsics: GivenCamera | None = None
+    tell: Callable[[str], object] = print
 
 
 def extract_frames(
@@ -110,7 +125,7 @@ class _Taker:
         self._name = camera.image_name
         self._without_info = not camera.info and run.intrinsics is None
         self._stream = CameraStream(
-            camera, run.parameters, run.selection, bag.problems, run.intrinsics
+            camera, run.parameters, run.selection, bag.problems, run.intrinsics, run.tell
         )
         if self._without_info:
             self._problems.note(f"{self._name} has no camera_info: pictures are taken as they are")
@@ -163,11 +178,15 @@ class _Taker:
         name = self._name_of(frame)
         try:
             if self._without_info:
-                rgb, camera = message_to_rgb(frame.image, self._pictures.intensity), None
+                rgb = message_to_rgb(frame.image, self._pictures.intensity)
+                camera, seen, resampled = None, None, False
             else:
-                rgb, camera = self._pictures(frame, self._run.parameters.rectify, {})
-            values = None if depth is None else self._fitting_depth(depth, rgb)
-            picture = self._file(name, "rgb", self._picture_suffix(frame))
+                image = self._pictures(frame, self._run.parameters.rectify, {})
+                rgb, camera, seen = image.rgb, image.camera, image.seen
+                resampled = image.resampled
+            values = None if depth is None else self._fitting_depth(depth, rgb, seen)
+            kept = not resampled and self._is_kept(frame.image)
+            picture = self._file(name, "rgb", self._picture_suffix(kept))
             truth = None if values is None else self._file(name, "depth", _depth_suffix(values))
         except BAD_INPUT as error:
             cause = f", {error.cause}" if isinstance(error, BadInput) else ""
@@ -180,10 +199,12 @@ class _Taker:
         if camera is not None:
             self.found.add(camera)
             _write_camera(self._output / "intrinsics" / f"{name}.txt", camera)
+        if seen is not None:
+            _write_mask(self._output / "valid" / f"{name}.png", seen)
         # The picture last: readers list pictures, and look for the rest beside them.
         with written_whole(picture) as file:
-            if self._is_kept(frame):
-                file.write_bytes(bytes(frame.image.data))
+            if kept:
+                file.write_bytes(without_orientation(bytes(frame.image.data)))
             else:
                 write_rgb(file, rgb)
         self._written.add(picture)
@@ -214,29 +235,27 @@ class _Taker:
                 )
         return path
 
-    def _fitting_depth(self, message: Any, rgb: np.ndarray) -> np.ndarray:
+    def _fitting_depth(self, message: Any, rgb: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
         depth = depth_of_message(message)
         if depth.shape != rgb.shape[:2]:
             raise ValueError(
                 f"the depth is {depth.shape[1]}x{depth.shape[0]} and the image "
                 f"{rgb.shape[1]}x{rgb.shape[0]}: ground truth has to be registered to the image"
             )
+        if seen is not None:
+            depth[~seen] = 0 if depth.dtype == np.uint16 else np.nan
         return depth
 
-    def _picture_suffix(self, frame: Frame) -> str:
-        if self._is_kept(frame):
+    def _picture_suffix(self, kept: bool) -> str:
+        if kept:
             return ".jpg"
         return ".png" if self._run.image_format == "auto" else f".{self._run.image_format}"
 
-    def _is_kept(self, frame: Frame) -> bool:
-        """Whether the recorded JPEG is the picture."""
-        image = frame.image
+    def _is_kept(self, image: Any) -> bool:
+        """Whether the recorded data are the picture's file, but for its orientation."""
         if self._run.image_format != "auto" or not hasattr(image, "format") or is_mosaic(image):
             return False
-        return bytes(image.data[:2]) == _JPEG_BEGIN and self._is_unchanged(frame)
-
-    def _is_unchanged(self, frame: Frame) -> bool:
-        return self._without_info or not (self._run.parameters.rectify and np.any(frame.info.d))
+        return bytes(image.data[:2]) == _JPEG_BEGIN
 
 
 @dataclass(frozen=True)
@@ -263,6 +282,11 @@ def _depth_topics(bag: Bag, camera: Camera, name: str) -> tuple[Topic, ...]:
 def _write_camera(path: Path, camera: CameraModel) -> None:
     with written_whole(path) as file:
         np.savetxt(file, camera.matrix, fmt="%.12g")
+
+
+def _write_mask(path: Path, mask: np.ndarray) -> None:
+    with written_whole(path) as file:
+        file.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
 
 
 def _depth_suffix(depth: np.ndarray) -> str:
