@@ -6,41 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image, read_array
-
-SUFFIXES = (".npy", ".png", ".exr", ".tif", ".tiff")
-"""What `read_depth` reads."""
+from sharpdepth_ros.export.depth_files import DEPTH_SUFFIXES as SUFFIXES  # noqa: F401
+from sharpdepth_ros.export.depth_files import decode_image, read_array
+from sharpdepth_ros.export.depth_files import read_depth as read_depth
 
 SINTEL_TAG = 202021.25
 """First number of Sintel's .dpt and .cam files (sintel_io.py)."""
-
-
-def read_depth(path: Path, png_scale: float = MILLIMETRES) -> np.ndarray:
-    """Depth as float32 [H, W] metres; nan where a 16-bit file holds 0, which means none.
-
-    Args:
-        path: .npy or .exr (metres), .png or .tif with integers, or .tif with metres.
-        png_scale: integers per metre: 1000 for millimetres, 256 for KITTI's files.
-
-    Raises:
-        ValueError: the file is not a depth map, or has another suffix.
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        values = read_array(path)
-    elif suffix == ".exr":
-        values = _read_exr(path)
-    elif suffix in SUFFIXES:
-        values = read_image(path)
-    else:
-        raise ValueError(f"{path}: depth is read from {', '.join(SUFFIXES)}, not {suffix!r}")
-    if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
-        values = values[0] if values.shape[0] == 1 else values[..., 0]
-    if values.ndim != 2:
-        raise ValueError(f"{path} holds an array {values.shape}; depth is [height, width]")
-    if np.issubdtype(values.dtype, np.integer):
-        return np.where(values > 0, values / png_scale, np.nan).astype(np.float32)
-    return values.astype(np.float32)
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -93,17 +64,3 @@ def read_dsp5(path: Path) -> np.ndarray:
         if "disparity" not in file:
             raise ValueError(f"{path} holds {sorted(file)}, not 'disparity'")
         return file["disparity"][()].astype(np.float32)
-
-
-def _read_exr(path: Path) -> np.ndarray:
-    """The depth channel (Z, or Y, or the first) of an OpenEXR file; OpenCV's wheels have none."""
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise ValueError(
-            f"{path} is an OpenEXR file, and reading it needs OpenEXR: pip install OpenEXR"
-        ) from error
-    with OpenEXR.File(str(path), separate_channels=True) as file:
-        channels = file.channels()
-        name = next((n for n in ("Z", "Y") if n in channels), min(channels))
-        return np.array(channels[name].pixels)

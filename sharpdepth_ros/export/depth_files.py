@@ -15,6 +15,8 @@ from sharpdepth_ros.export.intensity_range import IntensityRange
 MILLIMETRES = 1000.0
 #: Metres; no camera measures depth as far as that, and 200 millimetres are within reach of all.
 FAR_METRES = 200.0
+DEPTH_SUFFIXES = (".npy", ".png", ".exr", ".tif", ".tiff")
+"""What `read_depth` reads."""
 LARGEST_MILLIMETRES = np.iinfo(np.uint16).max
 
 #: Flags of cv2 for pictures of any depth, and for the rows and columns of the sensor.
@@ -148,6 +150,55 @@ def read_array(path: Path) -> np.ndarray:
         values.close()
         raise ValueError(f"{path} is an archive of arrays (.npz); give one array as .npy")
     return np.array(values)
+
+
+def read_depth(path: Path, png_scale: float = MILLIMETRES) -> np.ndarray:
+    """Depth as float32 [H, W] metres; nan where a 16-bit file holds 0, which means none.
+
+    Args:
+        path: .npy or .exr (metres), .png or .tif with integers, or .tif with metres.
+        png_scale: integers per metre: 1000 for millimetres, 256 for KITTI's files.
+
+    Raises:
+        ValueError: the file is not a depth map (a preview of 8 bits is none), or has another
+            suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        values = read_array(path)
+    elif suffix == ".exr":
+        values = _read_exr(path)
+    elif suffix in DEPTH_SUFFIXES:
+        values = decode_image(path, cv2.IMREAD_UNCHANGED)
+    else:
+        raise ValueError(f"{path}: depth is read from {', '.join(DEPTH_SUFFIXES)}, not {suffix!r}")
+    if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+        values = values[0] if values.shape[0] == 1 else values[..., 0]
+    if values.ndim != 2:
+        raise ValueError(f"{path} holds an array {values.shape}; depth is [height, width]")
+    whole = np.issubdtype(values.dtype, np.integer)
+    if whole and values.dtype.itemsize == 1 and 255 / png_scale < 1:
+        raise ValueError(
+            f"{path} holds 8 bits, at {png_scale:g} a metre up to {255 / png_scale:.3f} m: it is a "
+            "preview, not depth"
+        )
+    if whole:
+        return np.where(values > 0, values / png_scale, np.nan).astype(np.float32)
+    return values.astype(np.float32)
+
+
+def _read_exr(path: Path) -> np.ndarray:
+    """The depth channel (Z, or Y, or the first) of an OpenEXR file; OpenCV's wheels have none."""
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise ValueError(
+            f"{path} is an OpenEXR file, and reading it needs OpenEXR: pip install OpenEXR"
+        ) from error
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        channels = file.channels()
+        name = next((n for n in ("Z", "Y") if n in channels), min(channels))
+        return np.array(channels[name].pixels)
 
 
 def doubt_about(depth: np.ndarray) -> str | None:

@@ -31,6 +31,7 @@ from sharpdepth_ros.node.topics import (
     METRIC,
     POINTS,
 )
+from sharpdepth_ros.recordings.problems import BAD_INPUT
 from sharpdepth_ros.viewing.assembly import Assembler, DepthArrival, frame_of_parts
 from sharpdepth_ros.viewing.frames import ViewFrame
 from sharpdepth_ros.viewing.messages import (
@@ -180,7 +181,7 @@ class FrameFollower(Node):
         def received(message: object) -> None:
             try:
                 value = read(message)
-            except (ValueError, KeyError) as error:
+            except BAD_INPUT as error:
                 self._note(f"{topic}: {error}")
                 return
             stamp = stamp_of(message)

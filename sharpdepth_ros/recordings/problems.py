@@ -3,11 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 #: What reading an input may raise. A run notes it and goes on with the next one. Readers turn
 #: errors of the libraries below them into these.
 BAD_INPUT = (ValueError, OSError, MemoryError)
+
+
+@contextmanager
+def expected_structure(what: str) -> Iterator[None]:
+    """Turns what content of another structure raises into the ValueError of `BAD_INPUT`."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"{what} has another structure: {error!r}") from error
 
 
 class Problems:

@@ -21,7 +21,7 @@ from sharpdepth_ros.node.topics import (
     METRIC,
     POINTS,
 )
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.recordings.problems import BAD_INPUT, Problems
 from sharpdepth_ros.viewing.assembly import Assembler, DepthArrival, frame_of_parts
 from sharpdepth_ros.viewing.frames import Run, ViewFrame
 from sharpdepth_ros.viewing.messages import (
@@ -224,7 +224,7 @@ def _assembled(
                 continue
             kind, stamp = kinds[topic.name], stamp_of(message)
             value = readers[kind](message, camera)
-        except (ValueError, KeyError) as error:
+        except BAD_INPUT as error:
             problems.add(f"{topic.name} has messages that cannot be used", str(error))
             continue
         if kind == "depth":

@@ -12,7 +12,7 @@ from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.recordings.images import Once, find_images, read_picture
 from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
-from sharpdepth_ros.recordings.stages import Picture
+from sharpdepth_ros.recordings.stages import FAILURES, Picture
 from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame
 
 
@@ -46,7 +46,7 @@ def run_of_images(
             try:
                 picture = read_picture(source, camera, remark)
                 out = infer(picture)
-            except (ValueError, OSError) as error:
+            except FAILURES as error:
                 problems.append(f"{source} was left out: {error}")
                 continue
             frame = frame_of_output(source.name, picture.rgb, out, mode)

@@ -54,6 +54,8 @@ def cloud_of(message: Any, camera: CameraModel | None = None) -> Cloud | None:
         ValueError: there is no x, y or z, or the data is shorter than width and height say.
     """
     order = ">" if message.is_bigendian else "<"
+    if unknown := [f.name for f in message.fields if f.datatype not in _POINT_TYPES]:
+        raise ValueError(f"the cloud's fields {', '.join(unknown)} are of types that do not exist")
     fields = {f.name: (order + _POINT_TYPES[f.datatype], f.offset) for f in message.fields}
     if missing := [axis for axis in "xyz" if axis not in fields]:
         raise ValueError(f"the cloud has fields {', '.join(fields)}, and no {', '.join(missing)}")

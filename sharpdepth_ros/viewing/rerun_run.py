@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from sharpdepth_ros.export.depth_files import PICTURE, decode_bytes, rgb_of_decoded
 from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.recordings.problems import BAD_INPUT, expected_structure
 from sharpdepth_ros.viewing.clouds import Cloud, spacing_of
 from sharpdepth_ros.viewing.frames import Run, ViewFrame
 from sharpdepth_ros.viewing.rerun_log import (
@@ -87,9 +88,12 @@ def _read(path: Path) -> tuple[str, Rows, list[str]]:
 def _frames(rows: Rows, problems: list[str]) -> Iterator[ViewFrame]:
     for number in sorted(rows[DEPTH]):
         try:
-            yield _frame(number, rows)
-        except (ValueError, KeyError, TypeError) as error:
+            with expected_structure("the recording"):
+                frame = _frame(number, rows)
+        except BAD_INPUT as error:
             problems.append(f"frame {number} was left out: {error}")
+        else:
+            yield frame
 
 
 def _frame(number: int, rows: Rows) -> ViewFrame:
@@ -147,7 +151,10 @@ def _cloud(row: Row) -> Cloud:
 
 def _decode(row: Row) -> np.ndarray:
     data = _numbers(row, "EncodedImage:blob")
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    decoded, refusal = decode_bytes(data, PICTURE)
+    if decoded is None:
+        raise ValueError(f"its image cannot be decoded ({refusal or f'{data.size} bytes'})")
+    return rgb_of_decoded(decoded)
 
 
 def _scalar(row: Row) -> float:

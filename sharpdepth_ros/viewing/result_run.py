@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import MILLIMETRES, decode_image, read_array, read_rgb
+from sharpdepth_ros.export.depth_files import read_array, read_depth, read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.recordings.problems import BAD_INPUT, expected_structure
 from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame
 
 ENDING = "_depth.json"
@@ -53,9 +53,12 @@ def run_of_results(folder: Path) -> Run:
     def frames() -> Iterator[ViewFrame]:
         for path in summaries:
             try:
-                yield _read_snapshot(path) if path.name == SNAPSHOT else _read_result(path)
-            except (ValueError, OSError, KeyError, TypeError) as error:
+                with expected_structure(path.name):
+                    frame = _read_snapshot(path) if path.name == SNAPSHOT else _read_result(path)
+            except BAD_INPUT as error:
                 problems.append(f"{path} was left out: {error}")
+            else:
+                yield frame
 
     settings = {"source": str(folder)} | _settings(summaries[0])
     return Run(folder.resolve().name, frames(), settings, problems)
@@ -64,10 +67,11 @@ def run_of_results(folder: Path) -> Run:
 def _settings(path: Path) -> dict[str, str]:
     """How the depth was made, as far as its summary tells; the first one's stand for all."""
     try:
-        facts = json.loads(path.read_text())
-    except ValueError:
+        with expected_structure(path.name):
+            facts = json.loads(path.read_text())
+            known = [(name, facts.get(name)) for name in SETTINGS]
+    except BAD_INPUT:  # it is told when its frame is read
         return {}
-    known = ((name, facts.get(name)) for name in SETTINGS)
     return {name.replace("_", " "): str(value) for name, value in known if value is not None}
 
 
@@ -140,15 +144,9 @@ def _map(array: Path, depth: np.ndarray) -> np.ndarray | None:
 
 def _read_depth(array: Path, picture: Path) -> np.ndarray:
     """Metres, float32 [H, W], from whichever of both is there."""
-    if array.is_file():
-        depth = read_array(array)
-    elif picture.is_file():
-        depth = decode_image(picture, cv2.IMREAD_UNCHANGED) / MILLIMETRES
-    else:
+    if not (array.is_file() or picture.is_file()):
         raise ValueError(f"neither {array.name} nor {picture.name} is there")
-    if depth.ndim != 2:
-        raise ValueError(f"its depth is an array {list(depth.shape)}, not [height, width]")
-    return depth.astype(np.float32)
+    return read_depth(array if array.is_file() else picture)
 
 
 def _camera(matrix: list | None, depth: np.ndarray) -> CameraModel | None:

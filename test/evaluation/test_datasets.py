@@ -433,3 +433,30 @@ def test_options_are_typed_as_they_look():
     assert parse_option("max_depth=80") == ("max_depth", 80)
     with pytest.raises(ValueError, match=r"'dense' is not NAME=VALUE"):
         parse_option("dense")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "depth", "reason"),
+    [
+        (".npy", np.full((12, 16), 1530.0, np.float32), "a median of 1530: .* like millimetres"),
+        (".png", np.full((12, 16), 90, np.uint8), r"up to 0.255 m: it is a preview, not depth"),
+    ],
+)
+def test_truth_that_makes_every_number_meaningless_is_refused(tmp_path, suffix, depth, reason):
+    write_image(tmp_path / "rgb/a.png")
+    path = tmp_path / f"depth/a{suffix}"
+    path.parent.mkdir()
+    np.save(path, depth) if suffix == ".npy" else cv2.imwrite(str(path), depth)
+    with pytest.raises(ValueError, match=reason):
+        open_dataset("folder", tmp_path)[0]
+
+
+def test_far_truth_in_metres_and_8_bits_of_coarse_steps_are_taken(tmp_path):
+    write_image(tmp_path / "rgb/a.png"), write_image(tmp_path / "rgb/b.png")
+    (tmp_path / "depth").mkdir()
+    far = np.linspace(250, 900, 12 * 16, dtype=np.float32).reshape(12, 16)
+    np.save(tmp_path / "depth/a.npy", far)
+    write_png(tmp_path / "depth/b.png", np.full((12, 16), 102, np.uint8))
+    dataset = open_dataset("folder", tmp_path, png_scale=25.5)
+    np.testing.assert_array_equal(dataset[0].depth, far)
+    np.testing.assert_allclose(dataset[1].depth, 4.0)

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CompressedImage, Image
+import torch
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from sharpdepth_ros.export.intensity_range import IntensityRange
@@ -20,6 +21,8 @@ from sharpdepth_ros.node.images import (
     image_to_rgb,
     message_to_rgb,
 )
+from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.processing import Demand, Frame, FrameProcessor
 
 W, H = 40, 30
 
@@ -381,3 +384,39 @@ def test_a_writer_follows_a_change_of_size_and_encoding():
 def test_a_writer_refuses_an_array_of_another_type():
     with pytest.raises(ValueError, match="32FC1 takes float32"):
         ImageWriter(Image)(np.zeros((H, W)), "32FC1", Header())
+
+
+class _OneMetre:
+    """A pipeline that says one metre of whatever it is shown."""
+
+    device = torch.device("cpu")
+
+    def __call__(self, rgb, *_, **__):
+        depth = torch.ones(rgb.shape[:2])
+        return SimpleNamespace(
+            depth=depth, metric_depth=depth, discrepancy=depth * 0, aligned=True, timings={}
+        )
+
+
+def _picture_of(processor, message):
+    info = CameraInfo(width=W, height=H, k=[40.0, 0, 20, 0, 40, 15, 0, 0, 1])
+    return processor(Frame(message, info, 0.0), Demand(True, False, False)).rgb
+
+
+def test_the_nodes_frames_have_the_colours_of_a_compressed_mosaic():
+    mosaic = _compressed(_bayer(_scene(), "rggb"), "bayer_rggb8; png compressed ", ".png")
+    found = _picture_of(FrameProcessor(_OneMetre(), Parameters), mosaic)[2:-2, 2:-2]
+    np.testing.assert_allclose(found.astype(int), _scene()[2:-2, 2:-2].astype(int), atol=6)
+
+
+def test_the_node_holds_the_range_of_its_stream_and_takes_another_while_it_runs():
+    parameters = [Parameters()]
+    processor = FrameProcessor(_OneMetre(), lambda: parameters[-1])
+    bright, dark = _message("mono16", _twelve_bits()), _message("mono16", _twelve_bits(2))
+    alone = _picture_of(processor, dark).max()
+    _picture_of(processor, bright)
+    assert _picture_of(processor, dark).max() < alone / 3
+    parameters.append(parameters[-1].changed({"intensity_range": "200,400"}))
+    assert _picture_of(processor, dark).max() > 200
+    parameters.append(parameters[-1].changed({"intensity_range": "full"}))
+    assert _picture_of(processor, bright).max() < 20

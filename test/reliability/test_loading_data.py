@@ -18,6 +18,7 @@ from sharpdepth_ros.evaluation.files import read_depth, read_mask
 from sharpdepth_ros.export.depth_files import read_array, read_rgb, write_rgb
 from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.recordings.images import read_picture
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 from sharpdepth_ros.synthetic import SampleOptions, read_frame, write_dataset
 from sharpdepth_ros.training import train
@@ -112,6 +113,27 @@ def test_an_image_of_more_pixels_than_can_be_decoded_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"bomb\.png is not an image that can be read"):
         read_rgb(path)
+
+    with pytest.raises(ValueError, match=r"bomb\.png is not an image that can be read"):
+        read_picture(path, None, print)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    ["[]", "3", '{"intrinsics": "wide"}', '{"intrinsics": [[1, 2], 3]}', '{"source": 3}', "{"],
+)
+@pytest.mark.parametrize("place", ["odd_depth.json", "odd/frame.json"])
+def test_facts_of_another_structure_cost_their_frame_only(tmp_path, facts, place):
+    for name in ("odd", "plain"):
+        np.save(tmp_path / f"{name}_depth.npy", np.ones((3, 4), np.float32))
+    (tmp_path / "odd").mkdir()
+    np.save(tmp_path / "odd/depth.npy", np.ones((3, 4), np.float32))
+    (tmp_path / place).write_text(facts)
+    (tmp_path / "plain_depth.json").write_text("{}")
+    run = run_of_results(tmp_path)
+    assert [frame.name for frame in run.frames] == ["plain"]
+    assert len(run.problems) == 1
+    assert place in run.problems[0] and "was left out" in run.problems[0]
 
 
 def _crc(chunk):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clouds: what a PLY file gives back, and what is said about one that shows nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from plyfile import PlyData, PlyElement
@@ -8,6 +10,7 @@ from plyfile import PlyData, PlyElement
 from sharpdepth_ros.export.depth_files import write_ply
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.viewing.clouds import cloud_of_depth, read_cloud
+from sharpdepth_ros.viewing.messages import cloud_of
 
 
 def test_a_written_cloud_is_read_with_its_colours_and_nearly_its_spacing(frame, tmp_path):
@@ -76,3 +79,10 @@ def test_a_cloud_that_shows_nothing_says_why(tmp_path):
         read_cloud(tmp_path / "text.ply")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_cloud(tmp_path / "nowhere.ply")
+
+
+def test_a_cloud_of_a_type_that_does_not_exist_is_refused_by_its_fields():
+    fields = [SimpleNamespace(name=axis, datatype=42, offset=0) for axis in "xyz"]
+    cloud = SimpleNamespace(is_bigendian=False, fields=fields, row_step=0, height=0, data=b"")
+    with pytest.raises(ValueError, match="fields x, y, z are of types that do not exist"):
+        cloud_of(cloud)

@@ -9,7 +9,7 @@ import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, MissingData, Sample
 from sharpdepth_ros.evaluation.files import SUFFIXES, read_depth, read_mask
-from sharpdepth_ros.export.depth_files import MILLIMETRES
+from sharpdepth_ros.export.depth_files import FAR_METRES, MILLIMETRES
 from sharpdepth_ros.recordings.images import SUFFIXES as IMAGE_SUFFIXES
 from sharpdepth_ros.recordings.intrinsics_files import SUFFIXES as CAMERA_SUFFIXES
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
@@ -72,6 +72,7 @@ class FolderDataset(DepthDataset):
             wanted = self.root / "depth" / name
             raise MissingData(f"{wanted}{'|'.join(SUFFIXES)} is missing. {self.how_to_get}")
         depth = read_depth(depth_path, self.png_scale)
+        _check_metres(depth_path, depth)
         valid = self._beside("valid", name, MASK_SUFFIXES)
         edges = self._beside("edges", name, MASK_SUFFIXES)
         camera = (
@@ -105,3 +106,13 @@ class FolderDataset(DepthDataset):
     def _beside(self, folder: str, name: str, suffixes: tuple[str, ...]) -> Path | None:
         paths = (self.root / folder / f"{name}{suffix}" for suffix in suffixes)
         return next((path for path in paths if path.is_file()), None)
+
+
+def _check_metres(path: Path, depth: np.ndarray) -> None:
+    """Raises ValueError for millimetres: far whole numbers, which no depth in metres is."""
+    valid = depth[np.isfinite(depth) & (depth > 0)]
+    if valid.size and np.median(valid) > FAR_METRES and (valid == np.rint(valid)).all():
+        raise ValueError(
+            f"{path} holds whole numbers with a median of {np.median(valid):.0f}: depth is in "
+            "metres, and this looks like millimetres; divide it by 1000, or save it as 16-bit .png"
+        )
