@@ -25,6 +25,7 @@ from sharpdepth_ros.node.joining import first_node, join_ros
 from sharpdepth_ros.node.topics import GROUND_TRUTH
 from sharpdepth_ros.recordings.images import find_images
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+from sharpdepth_ros.recordings.problems import BAD_INPUT
 from sharpdepth_ros.synthetic import SyntheticCamera
 
 _DEADLINE = 1.8
@@ -99,8 +100,8 @@ def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it holds no image, or one that cannot be read; or the intrinsics are those of
-            images of another shape.
+        ValueError: it holds no image that can be read, or the intrinsics are those of images of
+            another shape.
     """
     given = read_intrinsics(intrinsics) if intrinsics else None
 
@@ -113,7 +114,14 @@ def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
 
     # Intrinsics are of the sensor's rows and columns; other photos are turned upright.
     jobs = find_images([folder], folder / "output").jobs
-    images = [read_rgb(job.source, upright=given is None) for job in jobs]
+    images = []
+    for job in jobs:
+        try:
+            images.append(read_rgb(job.source, upright=given is None))
+        except BAD_INPUT as error:
+            print(f"sharpdepth_camera: {job.source} is left out: {error}", file=sys.stderr)
+    if not images:
+        raise ValueError(f"{folder} holds no image that can be read")
     return itertools.cycle([with_camera(rgb) for rgb in images])
 
 

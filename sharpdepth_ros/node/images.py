@@ -178,7 +178,7 @@ def _by_cv_bridge(message: Image) -> np.ndarray:
             reason = "cv_bridge, which may know it, is not installed"
         else:  # its compiled part is imported on use, and may be built for another NumPy
             reason = f"cv_bridge does not work here: {error}"
-    except (TypeError, ValueError) as error:  # a CvBridgeError is a TypeError
+    except (TypeError, ValueError, cv2.error) as error:  # a CvBridgeError is a TypeError
         reason = f"cv_bridge: {error}"
     raise ValueError(
         f"image encoding {message.encoding[:40]!r} is not supported ({reason})"

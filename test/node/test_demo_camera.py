@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
-from sharpdepth_ros.node.demo_camera import synthetic_frames
+from sharpdepth_ros.export.depth_files import write_rgb
+from sharpdepth_ros.node.demo_camera import folder_frames, synthetic_frames
 
 SIZE, SEED, RATE = (64, 48), 4, 20.0
 
@@ -29,3 +30,15 @@ def test_its_video_begins_with_the_first_subscriber(topic, kind, start_process, 
     assert first < (5 if topic == "image" else 10)
     for rgb, expected in zip(seen, wanted[first:], strict=False):
         np.testing.assert_array_equal(rgb, expected)
+
+
+def test_a_broken_image_of_a_folder_is_left_out_and_named(tmp_path, capsys):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8 broken")
+    with pytest.raises(ValueError, match="holds no image that can be read"):
+        folder_frames(tmp_path, "")
+    rgb = np.full((6, 8, 3), 90, np.uint8)
+    write_rgb(tmp_path / "b.png", rgb)
+    capsys.readouterr()
+    for shown, _, _ in islice(folder_frames(tmp_path, ""), 3):
+        np.testing.assert_array_equal(shown, rgb)
+    assert "a.jpg is left out" in capsys.readouterr().err

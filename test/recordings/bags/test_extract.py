@@ -2,6 +2,7 @@
 """`sharpdepth bag extract`: what is written is what the data set readers take."""
 
 import struct
+import zlib
 from dataclasses import replace
 
 import cv2
@@ -317,8 +318,10 @@ def test_a_compressed_image_that_no_library_reads_loses_its_frame_only(tmp_path,
     bag = Bag()
     for number in range(2):
         bag.add_frame(number, compressed=True, info=False)
-    huge = struct.pack(">IIBBBBB", 2**20, 2**20, 8, 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + huge + bytes(4)
+    chunks = b"IHDR" + struct.pack(">IIBBBBB", 2**20, 2**20, 8, 2, 0, 0, 0), b"IDAT" + bytes(9)
+    data = b"\x89PNG\r\n\x1a\n"
+    for chunk in chunks:
+        data += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
     make = messages.maker(messages.COMPRESSED_IMAGE)
     message = make(
         header=header(BEGIN + 2 * STEP), format="png", data=np.frombuffer(data, np.uint8)
