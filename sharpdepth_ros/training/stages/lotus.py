@@ -20,6 +20,7 @@ from sharpdepth_ros.training.checkpoint_folder import (
     small_unet,
     write_trained,
 )
+from sharpdepth_ros.training.config import Channels, Count, Positive
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.disk_cache import DiskCache
 
@@ -38,11 +39,11 @@ class LotusOptions:
     """
 
     vae: str | None = None
-    channels: tuple[int, ...] = (48, 96, 160)
+    channels: tuple[Channels, ...] = (48, 96, 160)
     attention: tuple[bool, ...] = (False, False, True)
-    layers: int = 1
+    layers: Count = 1
     init: str | None = None
-    max_depth: float = 15.0
+    max_depth: Positive = 15.0
     latent_cache: str | None = None
 
 

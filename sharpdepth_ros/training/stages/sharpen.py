@@ -15,6 +15,7 @@ from sharpdepth_ros.training.checkpoint_folder import (
     load_for_training,
     write_trained,
 )
+from sharpdepth_ros.training.config import Count, Natural, Share, Weight
 from sharpdepth_ros.training.data import Batch, mirror
 from sharpdepth_ros.training.disk_cache import DiskCache
 from sharpdepth_ros.training.ema import Ema
@@ -45,12 +46,12 @@ class SharpenOptions:
     metric_model: str
     gate: Gate = "noise-aware"
     gate_noise: GateNoise = "released"
-    gate_probability: float = 0.8
+    gate_probability: Share = 0.8
     teacher: Literal["ema", "lotus", "student"] = "ema"
-    reconstruction_weight: float = 0.4
-    ema_decay: float = 0.9999
-    ema_start: int = 100
-    ema_every: int = 10
+    reconstruction_weight: Weight = 0.4
+    ema_decay: Share = 0.9999
+    ema_start: Natural = 100
+    ema_every: Count = 10
     metric_cache: str | None = None
     init: str | None = None
 
@@ -61,8 +62,6 @@ class SharpenStage:
     needs_depth = False
 
     def __init__(self, options: SharpenOptions) -> None:
-        if not 0 <= options.gate_probability <= 1:
-            raise ValueError(f"stage.gate_probability is {options.gate_probability}; give 0 to 1")
         self._options = options
         self._base = find_checkpoint(options.lotus, "generator")
         self._lotus = load_for_training(self._base)

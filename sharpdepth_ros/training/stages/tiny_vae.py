@@ -13,6 +13,7 @@ from sharpdepth_ros.models.checkpoint_files import load_network
 from sharpdepth_ros.models.tiny_vae import save_tiny_vae
 from sharpdepth_ros.training.augmentation import random_part_of_range
 from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
+from sharpdepth_ros.training.config import Count, Positive, Weight
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.losses import edge_l1
 
@@ -36,13 +37,13 @@ class TinyVaeOptions:
     """
 
     vae: str
-    channels: int = 16
-    encoder_blocks: tuple[int, ...] = (1, 2, 2)
-    decoder_blocks: tuple[int, ...] = (1, 2, 2)
-    max_depth: float = 15.0
-    depth_weight: float = 2.0
-    edge_weight: float = 2.0
-    latent_weight: float = 1.0
+    channels: Count = 16
+    encoder_blocks: tuple[Count, ...] = (1, 2, 2)
+    decoder_blocks: tuple[Count, ...] = (1, 2, 2)
+    max_depth: Positive = 15.0
+    depth_weight: Weight = 2.0
+    edge_weight: Weight = 2.0
+    latent_weight: Weight = 1.0
     init: str | None = None
 
 

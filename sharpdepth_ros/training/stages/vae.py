@@ -11,6 +11,7 @@ from torch import nn
 
 from sharpdepth_ros.models.checkpoint_files import load_network
 from sharpdepth_ros.training.augmentation import random_part_of_range
+from sharpdepth_ros.training.config import Count, Positive, Weight
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.losses import edge_l1, kl_divergence
 
@@ -34,14 +35,14 @@ class VaeOptions:
         init: folder of a VAE to go on from; None for random weights.
     """
 
-    channels: tuple[int, ...] = (16, 32, 64)
-    layers: int = 1
-    groups: int = 8
-    latent_channels: int = 8
-    max_depth: float = 15.0
-    depth_weight: float = 1.0
-    edge_weight: float = 1.0
-    kl_weight: float = 1e-4
+    channels: tuple[Count, ...] = (16, 32, 64)
+    layers: Count = 1
+    groups: Count = 8
+    latent_channels: Count = 8
+    max_depth: Positive = 15.0
+    depth_weight: Weight = 1.0
+    edge_weight: Weight = 1.0
+    kl_weight: Weight = 1e-4
     init: str | None = None
 
 
@@ -124,6 +125,11 @@ class VaeStage:
         if o.init is not None:
             return load_network(Path(o.init), AutoencoderKL)
         levels = len(o.channels)
+        if not levels or any(channels % o.groups for channels in o.channels):
+            raise ValueError(
+                f"stage.channels is {o.channels}; give one number per level, each a multiple of "
+                f"stage.groups, {o.groups}"
+            )
         return AutoencoderKL(
             block_out_channels=o.channels,
             down_block_types=("DownEncoderBlock2D",) * levels,
