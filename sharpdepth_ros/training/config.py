@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -20,7 +20,7 @@ BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The numbers that an option takes: `least` to `most`, above `above`, multiples of `multiple`."""
+    """The numbers that an option takes: `least` to `most`, or above `above`, or multiples."""
 
     least: float | None = None
     most: float | None = None
@@ -158,7 +158,7 @@ class TrainingConfig:
 
 
 def load_config(path: str | Path | None, overrides: list[str], stage: type) -> TrainingConfig:
-    """Read a configuration. The type of an option, not the look of its text, decides how it is read.
+    """Read a configuration. An option's type, not the look of its text, decides how it is read.
 
     Args:
         path: YAML with some of the sections stage, data, optimizer and run; None for defaults.
@@ -205,14 +205,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {lower[nearest[0]]!r}?)" if nearest else ""
 
 
+class _TextLoader(yaml.SafeLoader):
+    """Guesses no types: to YAML 1.1, 2026_11_30, 0123 and 12:30 are numbers, and no is false."""
+
+    yaml_implicit_resolvers: ClassVar[dict] = {}
+
+
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """The sections of a file, every value as text or a list of texts."""
     if not path.is_file():
         raise FileNotFoundError(f"configuration {path} does not exist")
     try:
-        # This loader guesses no types: to YAML 1.1, 2026_11_30, 0123, 12:30 and no are numbers
-        # and a truth value.
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_TextLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not plain YAML: {error}") from error
     if not isinstance(tree, dict):
@@ -292,7 +296,7 @@ def _items(value: str | list, name: str) -> list:
     if value.lower() in NULL:
         return []
     try:
-        items = yaml.load(value, Loader=yaml.BaseLoader) if value.startswith("[") else None
+        items = yaml.load(value, Loader=_TextLoader) if value.startswith("[") else None
     except yaml.YAMLError as error:
         raise ValueError(f"{name} is {value!r}; give a list, such as [1, 2]") from error
     return [item.strip() for item in value.split(",")] if items is None else items

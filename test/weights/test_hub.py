@@ -17,7 +17,10 @@ REPOSITORY = "lpiccinelli/unidepth-v1-vitl14"
 @pytest.fixture(scope="session")
 def model(tools):
     """A metric model's files as a repository holds them."""
-    return {"config.json": b'{"model": {}}', "model.safetensors": tools.weights(5, 5000)}
+    return {
+        "config.json": b'{"model": {"name": "UniDepthV1"}}',
+        "model.safetensors": tools.weights(5, 5000),
+    }
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sharpdepth_ros.models.small_metric import NAME, SmallMetric
+from sharpdepth_ros.training.checkpoint_folder import require_written
 from sharpdepth_ros.training.config import Channels, Count, Positive, Size
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.losses import log_l1
@@ -40,6 +41,7 @@ class MetricStage:
     needs_depth = True
 
     def __init__(self, options: MetricOptions) -> None:
+        self.contents: dict[str, str] = {}
         self._max_depth = options.max_depth
         if len(options.image_shape) != 2:
             raise ValueError(f"stage.image_shape is {options.image_shape}; give [height, width]")
@@ -77,6 +79,7 @@ class MetricStage:
 
     def export(self, folder: Path) -> None:
         self.network.save_pretrained(folder)
+        require_written(self.network, [folder / "model.safetensors"])
 
 
 def _jittered(image: torch.Tensor) -> torch.Tensor:

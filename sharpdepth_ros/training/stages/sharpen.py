@@ -12,6 +12,7 @@ from sharpdepth_ros.models.registry import load_metric_model
 from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map
 from sharpdepth_ros.training.checkpoint_folder import (
     find_checkpoint,
+    folder_digest,
     load_for_training,
     write_trained,
 )
@@ -79,9 +80,14 @@ class SharpenStage:
         if options.teacher == "ema":
             self.state = Ema(self.network, options.ema_decay, options.ema_start, options.ema_every)
         self._metric_model = None
+        self._metric_folder = find_checkpoint(options.metric_model, "metric")
+        self.contents = {
+            "stage.lotus": folder_digest(self._base),
+            "stage.metric_model": folder_digest(self._metric_folder),
+        }
         self._cache = None
         if options.metric_cache is not None:
-            self._cache = DiskCache(Path(options.metric_cache), options.metric_model)
+            self._cache = DiskCache(Path(options.metric_cache), self.contents["stage.metric_model"])
 
     def attach(self, network: nn.Module, device: torch.device) -> None:
         self._device = device
@@ -157,13 +163,17 @@ class SharpenStage:
         """f_D of the images as they are in the file, [B, 1, h, w] metres."""
         if self._cache is None:
             return self._infer(batch)
-        depth = self._cache.read(batch.keys, lambda missing: self._infer(batch.part(missing)))
+        depth = self._cache.read(
+            batch.keys,
+            (1, *batch.rgb.shape[-2:]),
+            lambda missing: self._infer(batch.part(missing)),
+        )
         return depth.to(batch.rgb.device)
 
     def _infer(self, batch: Batch) -> torch.Tensor:
         if self._metric_model is None:  # a run whose cache is complete never loads it
-            name = self._options.metric_model
-            known = find_checkpoint(name) if Path(name).is_dir() else name
-            self._metric_model = load_metric_model(known, device=self._device, precision="fp32")
+            self._metric_model = load_metric_model(
+                self._metric_folder, device=self._device, precision="fp32"
+            )
         with torch.autocast(batch.rgb.device.type, enabled=False):
             return self._metric_model.infer(batch.rgb, batch.intrinsics).depth.float()

@@ -11,8 +11,9 @@ from torch import nn
 
 from sharpdepth_ros.models.checkpoint_files import load_network
 from sharpdepth_ros.models.tiny_vae import save_tiny_vae
+from sharpdepth_ros.models.weights_digest import weights_digest
 from sharpdepth_ros.training.augmentation import random_part_of_range
-from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
+from sharpdepth_ros.training.checkpoint_folder import last_checkpoint, require_written
 from sharpdepth_ros.training.config import Count, Positive, Weight
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.losses import edge_l1
@@ -68,6 +69,7 @@ class TinyVaeStage:
         self._options = options
         teacher = load_network(last_checkpoint(options.vae) / "vae", AutoencoderKL)
         self._teacher = teacher.eval().requires_grad_(False)
+        self.contents = {"stage.vae": weights_digest(teacher)}
         self._tiny = self._build()
         self.network = _BothHalves(self._tiny)
         self.multiple = 2 ** (len(teacher.config.block_out_channels) - 1)
@@ -105,6 +107,7 @@ class TinyVaeStage:
 
     def export(self, folder: Path) -> None:
         save_tiny_vae(self._tiny, folder / "tiny_vae")
+        require_written(self._tiny, (folder / "tiny_vae").glob("*.safetensors"))
 
     def _build(self) -> AutoencoderTiny:
         o, levels = self._options, len(self._teacher.config.block_out_channels)
