@@ -272,6 +272,11 @@ class Trainer:
             self._make_output()
         self.accelerator.wait_for_everyone()
         if checkpoint is None:
+            if self.config.run.resume:
+                self.accelerator.print(
+                    f"sharpdepth: run.resume is true, but {self.output} holds no checkpoint: the "
+                    "run begins at step 0"
+                )
             self._unreadable_file.unlink(missing_ok=True)
             return
         progressed = read_json(checkpoint / STATE / PROGRESS)

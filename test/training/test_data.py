@@ -145,6 +145,17 @@ def test_windows_of_one_image_have_keys_of_their_own(frames):
     assert len(set(batch.names)) == 1
 
 
+def test_windows_at_another_scale_have_keys_of_their_own(frames):
+    keys = []
+    for scale in (0.5, 0.51):
+        config = DataConfig(
+            source="frames", path=str(frames), width=32, height=24, native_crop=True, scale=scale
+        )
+        data = open_data(config, seed=0)
+        keys.append(set(collate([data[SampleKey(0, draw)] for draw in range(8)]).keys))
+    assert len(keys[0]) == 1 and not keys[0] & keys[1]
+
+
 def test_mirroring_turns_image_depth_and_camera_together(frames):
     config = DataConfig(source="frames", path=str(frames), width=32, height=24)
     batch = collate([open_data(config, seed=0)[SampleKey(0, 0)]])

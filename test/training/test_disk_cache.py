@@ -79,21 +79,13 @@ def test_a_metric_model_that_was_trained_again_in_its_folder_is_asked_again(
     assert_told_the_truth(maps("sharpen", "after", data, f"stage.metric_model={folder}"))
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (["data.intrinsics=30,30,32,24"], ["data.intrinsics=90,90,32,24"]),
-        (
-            ["data.native_crop=true", "data.scale=0.8"],
-            ["data.native_crop=true", "data.scale=0.84"],
-        ),
-    ],
-    ids=["camera", "scale"],
-)
-def test_maps_of_another_camera_or_scale_are_not_taken(before, after, rendered, maps):
-    data = rendered(1) / "rgb"
-    maps("sharpen", "before", data, "data.source=images", *before)
-    assert_told_the_truth(maps("sharpen", "after", data, "data.source=images", *after))
+def test_a_camera_that_was_corrected_in_its_file_is_used(tmp_path, rendered, maps):
+    images, camera = rendered(1) / "rgb", tmp_path / "camera.txt"
+    more = ["data.source=images", f"data.intrinsics={camera}"]
+    for name, focal in (("before", 30), ("after", 90)):
+        np.savetxt(camera, [[focal, 0, 32], [0, focal, 24], [0, 0, 1]])
+        given = maps("sharpen", name, images, *more)
+    assert_told_the_truth(given)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,14 @@ def test_a_cached_file_that_was_removed_does_not_count_as_here(tmp_path, offline
         locate(NAME, "metric")
 
 
+def test_a_cached_model_is_found_after_a_power_cut_emptied_its_reference(
+    tmp_path, offline, model, tools
+):
+    snapshot = tools.write_hub_cache(tmp_path / "hub", REPOSITORY, model)
+    (snapshot.parents[1] / "refs" / "main").write_text("")
+    assert locate(NAME, "metric") == snapshot
+
+
 @pytest.mark.parametrize("form", ["snapshot", "folder of models", "hub cache", "HF_HOME"])
 def test_a_robot_without_a_network_takes_a_model_from_a_folder(
     tmp_path, home, offline, model, tools, form
