@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sharpdepth_ros.training.checkpoints import CheckpointNotWritten
+from sharpdepth_ros.training.checkpoints import CheckpointNotWritten, checkpoints_of
 from sharpdepth_ros.training.config import TrainingConfig, load_config
 from sharpdepth_ros.training.stages.base import Stage
 from sharpdepth_ros.training.stages.lotus import LotusOptions, LotusStage
@@ -46,6 +46,11 @@ def run_training(make_stage: Callable[[Any], Stage], config: TrainingConfig) -> 
         checkpoint = trainer.run()
     except (LossNotFinite, CheckpointNotWritten) as error:
         print(f"sharpdepth: training stopped: {error}", file=sys.stderr)
+        return FAILED
+    except OSError as error:
+        kept = checkpoints_of(trainer.output)
+        last = f"the last checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+        print(f"sharpdepth: training stopped: {error}; {last}", file=sys.stderr)
         return FAILED
     trainer.accelerator.print(f"trained {trainer.step} steps: {checkpoint}")
     return 0

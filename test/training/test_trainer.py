@@ -245,7 +245,7 @@ def test_only_the_last_checkpoints_are_kept(tmp_path):
 
 
 def test_a_failed_write_names_the_last_complete_checkpoint(tmp_path):
-    write_checkpoint(tmp_path, 1, lambda folder: None, keep=2)
+    write_checkpoint(tmp_path, 1, lambda folder: (folder / "a").write_text("a"), keep=2)
 
     def fail(folder):
         raise RuntimeError("unexpected pos 64 vs 0")
