@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("launch_ros", reason="launch is part of a ROS installation, not of the wheels")
+pytest.importorskip("launch_ros", reason="needs ROS: launch has no wheel")
 
 from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
