@@ -221,10 +221,7 @@ class Parameters:
         Raises:
             ValueError: a value has another type, is out of range or does not fit the others.
         """
-        changes = {name: of_type(DEFAULTS[name], value) for name, value in changes.items()}
-        for name, value in changes.items():
-            _check(name, SPECS[name], value)
-        result = replace(self, **changes)
+        result = replace(self, **{name: checked(name, value) for name, value in changes.items()})
         if result.min_depth >= result.max_depth:
             raise ValueError(
                 f"min_depth {result.min_depth} must be below max_depth {result.max_depth}; "
@@ -252,8 +249,14 @@ def of_type(default: Any, value: Any) -> Any:
     return float(value) if isinstance(default, float) and type(value) is int else value
 
 
-def _check(name: str, spec: Spec, value: Any) -> None:
-    default = DEFAULTS[name]
+def checked(name: str, value: Any) -> Any:
+    """A value of a parameter, as its type.
+
+    Raises:
+        ValueError: it has another type or is out of range.
+    """
+    default, spec = DEFAULTS[name], SPECS[name]
+    value = of_type(default, value)
     if type(value) is not type(default):
         kind = TYPE_NAMES[type(default).__name__]
         raise ValueError(
@@ -266,3 +269,4 @@ def _check(name: str, spec: Spec, value: Any) -> None:
         raise ValueError(f"{name} must be a number, got {value}")
     if spec.low is not None and not spec.low <= value <= spec.high:
         raise ValueError(f"{name} must be from {spec.low} to {spec.high}, got {value}")
+    return value
