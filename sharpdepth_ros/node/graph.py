@@ -93,7 +93,7 @@ def _unheard(source: Source, publishers: Sequence[TopicEndpointInfo]) -> str:
         if compatible != QoSCompatibility.ERROR:
             return (
                 f"{_named(fitting)} publishes it, and nothing has come: see ros2 topic hz "
-                f"{source.topic}; large messages may need the Fast DDS profile (README)"
+                f"{source.topic}; large messages may need the Fast DDS profile (docs/deployment.md)"
             )
         reasons.append(reason)
     return (

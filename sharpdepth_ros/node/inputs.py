@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
 from collections import deque
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
@@ -21,6 +19,7 @@ from sharpdepth_ros.node.graph import Source, no_camera_info, no_image
 from sharpdepth_ros.node.parameter_server import value_at_start
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.processing import Frame
+from sharpdepth_ros.node.ros_compat import MatchEvents
 from sharpdepth_ros.node.start_arguments import is_remapped
 from sharpdepth_ros.node.synchronisation import make_synchroniser
 from sharpdepth_ros.node.time_synchronizers import stamp_of
@@ -191,13 +190,11 @@ class _AdaptiveSubscription:
         self._fixed = _fixed_reliability(node, topic)
         # Events come while the subscription is in the executor's hands: it is replaced afterwards.
         self._changed = node.create_guard_condition(self._adapt)
-        self._events = SubscriptionEventCallbacks(
-            matched=lambda _: self._changed.trigger(),
-            incompatible_qos=lambda _: self._changed.trigger(),
-        )
+        self._events = MatchEvents(node, self._changed.trigger)
         self._subscribe()
 
     def destroy(self) -> None:
+        self._events.destroy()
         self._node.destroy_guard_condition(self._changed)
         self._node.destroy_subscription(self._subscription)
 
@@ -213,8 +210,7 @@ class _AdaptiveSubscription:
 
     def _subscribe(self) -> None:
         self._reliability, self._durability = self._wanted()
-        create = functools.partial(
-            self._node.create_subscription,
+        self._subscription = self._events.create_subscription(
             self._kind,
             self._topic,
             self._callback,
@@ -225,10 +221,6 @@ class _AdaptiveSubscription:
                 (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
             ),
         )
-        try:
-            self._subscription = create(event_callbacks=self._events)
-        except UnsupportedEventTypeError:  # this RMW does not tell: what is there now has to do
-            self._subscription = create()
 
     def _wanted(self) -> tuple[ReliabilityPolicy, DurabilityPolicy]:
         publishers = self._node.get_publishers_info_by_topic(self._topic)

@@ -79,8 +79,9 @@ def _live(
     for sentence in ignored(given[1:], node.get_fully_qualified_name(), node.has_parameter):
         node.get_logger().warning(sentence)
     spin(node, end, node.interrupt)
-    if node.close(_PATIENCE):
-        node.destroy_node()
+    node.close(_PATIENCE)
+    # Also with a thread that did not end: only this removes Fast DDS 2's segment in /dev/shm.
+    node.destroy_node()
     return 0
 
 

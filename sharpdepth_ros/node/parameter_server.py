@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters, Spec, of_type
+from sharpdepth_ros.node.ros_compat import on_parameters_set
 from sharpdepth_ros.node.start_arguments import started_with
 
 
@@ -40,8 +41,7 @@ class ParameterServer:
         for name, default in DEFAULTS.items():
             descriptor, value = _descriptor(SPECS[name], default), getattr(self.values, name)
             node.declare_parameter(name, value, descriptor, ignore_override=True)
-        node.add_on_set_parameters_callback(self._validate)
-        node.add_post_set_parameters_callback(self._commit)
+        on_parameters_set(node, self._validate, self._commit)
 
     def set_atomically(
         self,
