@@ -2,6 +2,7 @@
 """`sharpdepth video`: frames and their times are kept, colours hold still, a killed run goes on."""
 
 import json
+import struct
 import threading
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ import pytest
 from sharpdepth_ros.cli import main
 from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.pipeline.processes import Processes
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera, read_intrinsics
 from sharpdepth_ros.recordings.problems import Problems
 from sharpdepth_ros.recordings.videos.side_by_side import SideBySide
 
@@ -87,7 +89,7 @@ def test_one_depth_has_one_colour_in_every_frame(tmp_path):
 
 
 def test_depth_of_each_frame_as_files(video, tmp_path, known_depth):
-    camera = np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]])
+    camera = read_intrinsics("50,50,32,24")
     _run(video, tmp_path, known_depth, formats=("npy", "exr", "png", "ply"), intrinsics=camera)
     folder = tmp_path / "out/drive"
     assert len(list(folder.glob("*_depth.npy"))) == len(list(folder.glob("*_cloud.ply"))) == FRAMES
@@ -243,3 +245,52 @@ def test_wrong_usage_ends_with_status_2(video, tmp_path, monkeypatch, capsys, ar
     monkeypatch.chdir(tmp_path)
     assert main(["video", *arguments, "--output", "out", "--processing-resolution", "32"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_frames_of_a_camera_with_a_lens_are_rectified(video, tmp_path, known_depth):
+    camera = GivenCamera(
+        "a file",
+        k=(0.6 * W, 0, W / 2, 0, 0.6 * W, H / 2, 0, 0, 1),
+        d=(-0.28, 0.07, 0, 0, 0),
+        p=(0.4 * W, 0, W / 2, 0, 0, 0.4 * W, H / 2, 0, 0, 0, 1, 0),
+    )
+    told = []
+    count, problems = _run(
+        video,
+        tmp_path,
+        known_depth,
+        formats=("video", "npy"),
+        intrinsics=camera,
+        tell=told.append,
+    )
+    assert (count, bool(problems)) == (FRAMES, False)
+    seen = camera.rectifier(W, H).seen
+    assert 0.3 < seen.mean() < 0.95
+    depth = np.load(tmp_path / "out/drive/000000_depth.npy")
+    np.testing.assert_array_equal(np.isfinite(depth), seen)
+    facts = json.loads((tmp_path / "out/drive/000000_depth.json").read_text())
+    assert facts["intrinsics"][0][0] == pytest.approx(0.4 * W)
+    assert facts["picture"] == "rectified"
+    assert "are rectified with them (plumb_bob)" in told[0]
+
+
+def test_frames_of_a_camera_keep_the_sensors_rows_and_columns(tmp_path):
+    """A file that a player turns by 180 degrees: by the matrix in its track's header."""
+    path = tmp_path / "turned.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"
+        rgb = np.full((H, W, 3), 60, np.uint8)
+        rgb[: H // 2, : W // 2] = 200
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode(None))
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"tkhd") + 44
+    one, less = 1 << 16, (1 << 32) - (1 << 16)
+    assert struct.unpack_from(">9I", data, begin) == (one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9I", data, begin, less, 0, 0, 0, less, 0, W << 16, H << 16, 1 << 30)
+    path.write_bytes(data)
+    upright = next(Video(path, Problems()).read()).rgb
+    sensor = next(Video(path, Problems(), upright=False).read()).rgb
+    assert sensor[: H // 2, : W // 2].mean() > 150 > upright[: H // 2, : W // 2].mean()
+    np.testing.assert_array_equal(upright, sensor[::-1, ::-1])
