@@ -22,6 +22,7 @@ from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
+from sharpdepth_ros.pipeline.provenance import changes
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 _ENDINGS = {
@@ -118,7 +119,7 @@ def write_depth_files(
         out: with numpy maps.
         formats: some of png (16 bit, millimetres), npy and exr (float32, metres), preview
             (colours), ply, metric (npy, metres: the metric model alone), discrepancy (npy, 0 to 1).
-        facts: for the .json, besides camera, fit and timings.
+        facts: what decides the result, for the .json; JSON values.
     """
     writers = {
         "png": lambda file: write_depth_png(file, out.depth),
@@ -134,26 +135,57 @@ def write_depth_files(
     for name in formats:
         with written_whole(_file(target, _ENDINGS[name])) as file:
             writers[name](file)
+    files = {name: _file(target, _ENDINGS[name]).stat().st_size for name in formats}
+    earlier = _summary(target)
+    if facts and earlier and not changes(_facts_in(earlier, facts), facts):
+        files = {**earlier.get("files", {}), **files}  # of other formats, and still of these facts
     summary = {
         "intrinsics": None if out.intrinsics is None else out.intrinsics.tolist(),
         "aligned": out.aligned,
         "scale": out.scale if np.isfinite(out.scale) else None,
         "shift": out.shift if np.isfinite(out.shift) else None,
         "milliseconds": out.timings,
+        "files": files,
         **(facts or {}),
     }
     with written_whole(_file(target, "depth.json")) as file:
         file.write_text(json.dumps(summary, indent=2))
 
 
-def is_written(target: Path, formats: Iterable[str], facts: Mapping[str, Any]) -> bool:
-    """Whether an earlier run wrote these files with the same facts."""
+def why_again(
+    target: Path, formats: Iterable[str], facts: Mapping[str, Any]
+) -> dict[str, str] | None:
+    """Compares what is on the disk with what a run would write.
+
+    Returns:
+        What differs, each with a sentence: facts, and files that are missing or not as they were
+        written. Empty: all is there. None: no run has finished here.
+    """
+    summary = _summary(target)
+    if summary is None:
+        return None
+    found = changes(_facts_in(summary, facts), facts)
+    sizes = summary.get("files", {})
+    for name in formats:
+        file = _file(target, _ENDINGS[name])
+        size = file.stat().st_size if file.is_file() else None
+        if size is None or size != sizes.get(name):
+            there = "is missing" if size is None else f"has {size} bytes"
+            found[name] = f"{file} {there}, {sizes.get(name, 'none')} were written with these facts"
+    return found
+
+
+def _summary(target: Path) -> dict[str, Any] | None:
+    """What was written last beside the depth of an image; None where there is nothing whole."""
     try:
         summary = json.loads(_file(target, "depth.json").read_text())
     except (OSError, ValueError):
-        return False
-    same = all(summary.get(name) == value for name, value in facts.items())
-    return same and all(_file(target, _ENDINGS[name]).is_file() for name in formats)
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def _facts_in(summary: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: summary[name] for name in facts if name in summary}
 
 
 def _file(target: Path, ending: str) -> Path:
