@@ -156,8 +156,9 @@ def _image(options: argparse.Namespace) -> int:
     written = 0
     for job in jobs:
         missing = why_again(job.target, formats, facts[job])
-        written += missing == {}
-        if missing != {}:
+        if missing == {}:
+            written += job.source not in failures
+        else:
             reason = "; ".join((missing or {}).values()) or "nothing of it is in the folder"
             failures.setdefault(job.source, reason)
     for source, reason in failures.items():

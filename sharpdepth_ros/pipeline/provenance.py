@@ -3,6 +3,7 @@
 
 import glob
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def camera_facts(given: str | None, name: Path | None = None) -> list[str] | Non
     files = [path] if path.is_file() else []
     if path.is_dir() and name is not None:
         files = sorted((path / name).parent.glob(f"{glob.escape(name.name)}.*"))
-    return [given, *(f"{file.name} {_digest(file)}" for file in files)]
+    return [given, *(f"{file.name} {_digest(file)}" for file in files if os.access(file, os.R_OK))]
 
 
 def model_facts(
