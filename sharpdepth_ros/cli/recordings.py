@@ -96,7 +96,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a parameter of the node (README), such as metric_model=unidepth-v1-vitl14",
+        help="a parameter of the node, such as metric_model=demo (docs/parameters.md)",
     )
     parser.add_argument(
         "--params-file", action="append", default=[], type=Path, metavar="YAML", help="of the node"

@@ -101,7 +101,7 @@ def large_message_environment(
     """
     rmw = environment.get("RMW_IMPLEMENTATION", "")
     if rmw not in _FASTDDS_RMWS:
-        return {}, f"{rmw} has its own settings for large messages (README, Large messages)"
+        return {}, f"{rmw} has its own settings for large messages (see docs/deployment.md)"
     own = [name for name in _FASTDDS_VARIABLES if environment.get(name)]
     if own:
         return {}, f"{own[0]} is set; it stays as it is"

@@ -19,13 +19,6 @@ from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.registry import find_tiny_vae, load_generator, load_metric_model
 from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
 from sharpdepth_ros.pipeline.alignment import AGREEMENT, align, align_least_squares
-from sharpdepth_ros.pipeline.discrepancy import (
-    DepthRange,
-    Gate,
-    discrepancy_map,
-    gate_latent,
-    gate_strength,
-)
 from sharpdepth_ros.pipeline.draft_memory import Draft, DraftMemory
 from sharpdepth_ros.pipeline.engine import Engine, EngineOptions
 from sharpdepth_ros.pipeline.image_input import as_rgb8
@@ -40,6 +33,8 @@ from sharpdepth_ros.pipeline.overflow import (
 from sharpdepth_ros.pipeline.presets import Preset, find_preset
 from sharpdepth_ros.pipeline.resizing import ProcessingImage, to_processing_size
 from sharpdepth_ros.pipeline.timing import StageTimer
+from sharpdepth_ros.refiners import sharpdepth as method
+from sharpdepth_ros.refiners.discrepancy import DepthRange, Gate, discrepancy_map
 
 Mode = Literal["sharpdepth", "aligned", "metric"]
 
@@ -139,7 +134,7 @@ class SharpDepthPipeline:
         self._encoder = tiny if use == "always" and tiny is not None else own
         self._decoder = tiny if use in ("decoders", "always") and tiny is not None else own
         # The generator's VAE is the sharpener's where they share latents.
-        self._draft_decoder = self._generator if tiny is None else tiny
+        self._generator_decoder = self._generator if tiny is None else tiny
 
     @classmethod
     def from_pretrained(
@@ -385,7 +380,7 @@ class SharpDepthPipeline:
                     timer, image, pictures, draws, call, memory
                 )
             else:
-                metric, affine, discrepancy, flat = self._generate(timer, image, draws, call)
+                metric, affine, discrepancy, flat = self._align_generator(timer, image, draws, call)
             with timer.stage("align"):
                 metric_full = image.restore(metric.depth)
                 affine, discrepancy = image.restore(affine), image.restore(discrepancy)
@@ -470,14 +465,16 @@ class SharpDepthPipeline:
         first and both encodings are one batch.
         """
         run, side = self.engine.run, self.engine.side
-        draft = None
+        kept = None
         if memory is not None:
-            draft = memory.recall((image.rgb.shape, image.size, call), pictures[0])
+            kept = memory.recall((image.rgb.shape, image.size, call), pictures[0])
+        generated = None
         if self.engine.schedule == "parallel" and self._shared_latents:
             side.fork()
             with timer.stage("encode"):
-                (image_latent,) = run("image", self._encode_image, image.rgb)
-            made = self._draft(timer, image_latent, noise, call) if draft is None else None
+                (z_i,) = run("image", self._encode_image, image.rgb)
+            if kept is None:
+                generated = self._generate(timer, z_i, noise, call)
             # Enqueued second: the VAE's few long kernels keep the GPU busy while the host
             # launches f_D's many short ones.
             with side.beside():
@@ -490,97 +487,73 @@ class SharpDepthPipeline:
             with timer.stage("encode"):
                 if self.engine.schedule == "sequential":
                     encoded = run("depth", self._encode_depth, metric.depth)
-                    (image_latent,) = run("image", self._encode_image, image.rgb)
+                    (z_i,) = run("image", self._encode_image, image.rgb)
                 else:
-                    image_latent, *encoded = run("both", self._encode_both, image.rgb, metric.depth)
-            made = None
+                    z_i, *encoded = run("both", self._encode, image.rgb, metric.depth)
             if not self._shared_latents:
-                made = self._foreign_draft(timer, image, metric.depth, noise, call)
-            elif draft is None:
-                made = self._draft(timer, image_latent, noise, call)
-        normalised, metric_latent, *extent = encoded
-        extent = DepthRange(*extent)
-        if made is not None:
-            latent, drawn = made
+                generated = self._generate_foreign(timer, image, metric.depth, noise, call)
+            elif kept is None:
+                generated = self._generate(timer, z_i, noise, call)
+        depth = method.EncodedDepth(*encoded)
+        if generated is not None:
+            z_g, d_g = generated
             if memory is not None:
-                memory.keep(Draft(latent, drawn, extent))
+                memory.keep(Draft(z_g, d_g, depth.range))
         else:
-            latent, drawn = draft.latent, extent.carry(draft.drawn, draft.extent)
+            z_g, d_g = kept.latent, depth.range.carry(kept.drawn, kept.extent)
         with timer.stage("gate"):
-            gated, discrepancy = run(
+            z_gated, e = run(
                 ("gate", call.gate),
-                partial(self._gate, call.gate),
-                normalised,
-                metric_latent,
-                latent,
-                drawn,
+                partial(method.gate, self._sharpener, kind=call.gate),
+                depth.z_d,
+                depth.n,
+                z_g,
+                d_g,
                 noise.gate,
             )
         with timer.stage("sharpen"):
-            (sharpened,) = run("sharpen", self._redraw, image_latent, gated)
+            (d_s,) = run("sharpen", self._sharpen_latent, z_i, z_gated)
         if self._watch is not None:
-            self._watch.look_at(drawn, sharpened)
-        return metric, sharpened, discrepancy, extent.flat
+            self._watch.look_at(d_g, d_s)
+        return metric, d_s, e, depth.flat
 
     # The passes of the method: of tensors alone, so that the engine can record and replay them.
 
     def _encode_image(self, rgb: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """z_i."""
-        return (self._encoder.encode(rgb * 2 - 1),)
+        return (method.encode_image(self._encoder, rgb * 2 - 1),)
 
     def _encode_depth(self, metric_depth: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """n, z_d, and the range that n is on."""
-        extent = DepthRange.of(metric_depth)
-        normalised = extent.normalise(metric_depth)
-        latent = self._encoder.encode(normalised.expand(-1, 3, -1, -1))
-        return normalised, latent, extent.near, extent.extent, extent.flat
+        return method.encode_depth(self._encoder, metric_depth)
 
-    def _encode_both(
-        self, rgb: torch.Tensor, metric_depth: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
-        """z_i, then as `_encode_depth`, by one pass of the encoder."""
-        extent = DepthRange.of(metric_depth)
-        normalised = extent.normalise(metric_depth)
-        pair = torch.cat([normalised.expand(-1, 3, -1, -1), rgb * 2 - 1])
-        latent, image_latent = self._encoder.encode(pair).chunk(2)
-        return image_latent, normalised, latent, extent.near, extent.extent, extent.flat
+    def _encode(self, rgb: torch.Tensor, metric_depth: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        z_i, depth = method.encode(self._encoder, rgb * 2 - 1, metric_depth)
+        return z_i, *depth
 
-    def _draft(self, timer, image_latent, noise: Noise, call: _Call) -> tuple[torch.Tensor, ...]:
-        """z_g and d_g."""
+    def _sharpen_latent(self, z_i, z_gated) -> tuple[torch.Tensor, ...]:
+        return method.sharpen(self._sharpener, self._decoder, z_i, z_gated)[1:]
 
-        def draft(image_latent, *noise):
-            latent = self._generator.generate(image_latent, *(noise or (None,)), call.lotus_steps)
-            return latent, self._draft_decoder.decode(latent).mean(1, keepdim=True)
+    def _generate(self, timer, z_i, noise: Noise, call: _Call) -> tuple[torch.Tensor, ...]:
+        """Step 6: z_g and d_g."""
+
+        def generate(z_i, *noise):
+            given = noise[0] if noise else None
+            return method.generate(
+                self._generator, self._generator_decoder, z_i, given, call.lotus_steps
+            )
 
         start = () if noise.generator is None else (noise.generator,)
         with timer.stage("generate"):
-            return self.engine.run(("draft", call.lotus_steps), draft, image_latent, *start)
+            return self.engine.run(("generate", call.lotus_steps), generate, z_i, *start)
 
-    def _foreign_draft(self, timer, image, metric_depth, noise: Noise, call: _Call):
+    def _generate_foreign(self, timer, image, metric_depth, noise: Noise, call: _Call):
         """z_g and d_g of a generator with another latent space, or of disparity: its depth crosses
         over as an image."""
         with timer.stage("generate"):
             affine = self._draw(image.rgb, noise.generator, call.lotus_steps)
-            extent = DepthRange.of(metric_depth)
-            drawn = self._as_normalised_depth(affine, metric_depth, extent)
-            return self._encoder.encode(drawn.expand(-1, 3, -1, -1)), drawn
+            d_g = self._as_normalised_depth(affine, metric_depth, DepthRange.of(metric_depth))
+            return self._encoder.encode(d_g.expand(-1, 3, -1, -1)), d_g
 
-    def _gate(
-        self, gate: Gate, normalised, metric_latent, latent, drawn, noise
-    ) -> tuple[torch.Tensor, ...]:
-        """z' and e."""
-        discrepancy = discrepancy_map(drawn, normalised)
-        renoised = self._sharpener.renoise(latent, noise)
-        stride = self._sharpener.stride
-        strength = gate_strength(gate, discrepancy)
-        return gate_latent(strength, renoised, metric_latent, stride), discrepancy
-
-    def _redraw(self, image_latent, gated) -> tuple[torch.Tensor, ...]:
-        """d_s."""
-        latent = self._sharpener.predict(image_latent, gated)
-        return (self._decoder.decode(latent).mean(1, keepdim=True),)
-
-    def _generate(self, timer, image, noise: Noise, call: _Call):
+    def _align_generator(self, timer, image, noise: Noise, call: _Call):
         """The generator alone: metric depth, its map in [0, 1], where they disagree, flatness."""
         metric = self._measure(timer, image)
         with timer.stage("generate"):
