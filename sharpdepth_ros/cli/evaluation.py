@@ -131,7 +131,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _facts_of(options: argparse.Namespace) -> dict:
     """What decides the numbers beside what is recorded anyway; files were made by other models."""
     if options.predictions is None:
-        return facts_of(options, NOT_DECIDING_HERE, device="auto")
+        return facts_of(options, NOT_DECIDING_HERE)
     return {"version": sharpdepth_ros.__version__}
 
 

@@ -266,6 +266,6 @@ def _tell_why(found: list[dict[str, str] | None], restart: bool) -> None:
     reasons = Problems()
     for differences in found:
         for name, sentence in (differences or {}).items():
-            reasons.add(f"done again, for {name} is another", sentence)
+            reasons.add(f"images done again because {name} changed", sentence)
     for line in () if restart else reasons.lines():
         print(f"sharpdepth: {line}", file=sys.stderr)

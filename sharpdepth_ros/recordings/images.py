@@ -132,13 +132,15 @@ def write_depth_files(
         "metric": lambda file: write_npy(file, out.metric_depth),
         "discrepancy": lambda file: write_npy(file, out.discrepancy),
     }
+    files = {}
+    if facts and (earlier := _summary(target)) and not changes(_facts_in(earlier, facts), facts):
+        files = dict(earlier.get("files", {}))  # also of other formats: they are of these facts
+    else:  # a run that dies here must not leave new files beside old facts
+        _file(target, "depth.json").unlink(missing_ok=True)
     for name in formats:
         with written_whole(_file(target, _ENDINGS[name])) as file:
             writers[name](file)
-    files = {name: _file(target, _ENDINGS[name]).stat().st_size for name in formats}
-    earlier = _summary(target)
-    if facts and earlier and not changes(_facts_in(earlier, facts), facts):
-        files = {**earlier.get("files", {}), **files}  # of other formats, and still of these facts
+        files[name] = _file(target, _ENDINGS[name]).stat().st_size
     summary = {
         "intrinsics": None if out.intrinsics is None else out.intrinsics.tolist(),
         "aligned": out.aligned,
@@ -170,8 +172,8 @@ def why_again(
         file = _file(target, _ENDINGS[name])
         size = file.stat().st_size if file.is_file() else None
         if size is None or size != sizes.get(name):
-            there = "is missing" if size is None else f"has {size} bytes"
-            found[name] = f"{file} {there}, {sizes.get(name, 'none')} were written with these facts"
+            written = f"has {size} bytes, {sizes.get(name, 'none')} were written with these facts"
+            found[name] = f"{file} {'is missing' if size is None else written}"
     return found
 
 

@@ -189,9 +189,9 @@ def depth_of_video(
                 f"{run.source} has no frame between {run.start} and {run.end or 'its end'} s that "
                 "can be used" + "".join(f"; {line}" for line in problems.lines())
             )
-        parts = [r.with_suffix(PieceOfVideo.SUFFIX) for r in records]
-        parts = [part for part in parts if part.exists()]
         if run.video:
+            parts = [r for r, piece in zip(records, pieces, strict=True) if piece["frames"]]
+            parts = [record.with_suffix(PieceOfVideo.SUFFIX) for record in parts]
             count = join_pieces(parts, run.video)
         if run.frame_formats:
             count = sum(_has_files(run, number) for piece in pieces for number in piece["numbers"])
