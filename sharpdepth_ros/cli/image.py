@@ -49,8 +49,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     image.add_argument(
         "--intrinsics",
         metavar="CAMERA",
-        help="fx,fy,cx,cy in pixels, a .npy, .txt, .json or .yaml file, or a folder with such a "
-        "file for each image; without it the metric model's own estimate is used",
+        help="fx,fy,cx,cy in pixels, a .npy, .txt, .json, .yaml or .xml file, or a folder with "
+        "such a file for each image; pictures are rectified where it describes a lens; without it "
+        "the metric model's own estimate is used",
     )
     image.add_argument(
         "--formats",
@@ -103,16 +104,17 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 def _image(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from sharpdepth_ros.export.depth_files import read_rgb
     from sharpdepth_ros.pipeline.processes import this_process
     from sharpdepth_ros.recordings.images import (
         FORMATS,
+        Once,
         find_images,
+        read_picture,
         why_again,
         write_depth_files,
     )
     from sharpdepth_ros.recordings.intrinsics_files import cameras_of
-    from sharpdepth_ros.recordings.stages import Picture, batches_of, run_jobs
+    from sharpdepth_ros.recordings.stages import batches_of, run_jobs
 
     formats = _formats(options, FORMATS)
     jobs = find_images(options.inputs, options.output)
@@ -136,12 +138,13 @@ def _image(options: argparse.Namespace) -> int:
 
         def read(job):
             name = job.target.relative_to(options.output)
-            return Picture(read_rgb(job.source), camera_of(name))
+            return read_picture(job.source, camera_of(name), tell)
 
         def write(job, picture, out):
-            write_depth_files(job.target, picture.rgb, out, formats, facts[job])
+            write_depth_files(job.target, picture.rgb, out, formats, facts[job], picture.form)
 
         infer = batches_of(pipe, **call_options(options))
+        tell = Once(lambda text: tqdm.write(f"sharpdepth: {text}", file=sys.stderr))
         with tqdm(total=len(todo), unit="image", disable=not processes.is_main) as bar:
             for done in run_jobs(
                 todo, read, infer, write, workers=options.workers, batch=options.batch
@@ -176,7 +179,7 @@ def _video(options: argparse.Namespace) -> int:
     if importlib.util.find_spec("av") is None:
         raise ValueError("videos need PyAV: pip install 'sharpdepth_ros[recordings]'")
     from sharpdepth_ros.pipeline.processes import this_process
-    from sharpdepth_ros.recordings.images import FORMATS
+    from sharpdepth_ros.recordings.images import FORMATS, Once
     from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
     from sharpdepth_ros.recordings.stages import batches_of
     from sharpdepth_ros.recordings.videos.depth import VideoRun, depth_of_video
@@ -195,6 +198,7 @@ def _video(options: argparse.Namespace) -> int:
     decided = _in_turn(processes, lambda: facts_of(options, NOT_DECIDING_HERE, processes.device))
     pipe = _load(options, processes)
     failed = False
+    tell = Once(lambda text: print(f"sharpdepth: {text}", file=sys.stderr))
     for given in options.inputs:
         run = VideoRun(
             source=given,
@@ -209,6 +213,7 @@ def _video(options: argparse.Namespace) -> int:
             facts=decided | _facts_of(given, options.intrinsics),
             workers=options.workers,
             batch=options.batch,
+            tell=tell,
         )
         infer = batches_of(pipe, **call_options(options))
         count, problems = depth_of_video(

@@ -67,8 +67,9 @@ def _live(
         print(f"sharpdepth: cannot start: {error}", file=sys.stderr)
         return 2
     spin(node, end, node.interrupt)
-    if node.close(_PATIENCE):
-        node.destroy_node()
+    node.close(_PATIENCE)
+    # Also with a thread that did not end: only this removes Fast DDS 2's segment in /dev/shm.
+    node.destroy_node()
     return 0
 
 

@@ -212,6 +212,7 @@ class SharpDepthPipeline:
         rgb: Array,
         intrinsics: Intrinsics | None = None,
         *,
+        seen: Array | None = None,
         mode: Mode = "sharpdepth",
         processing_resolution: int | None = None,
         lotus_steps: int = 1,
@@ -229,6 +230,9 @@ class SharpDepthPipeline:
                 are brought to it (see `pipeline.image_input`).
             intrinsics: [3, 3] pixels for H x W or the camera itself, handed to f_D; None lets
                 f_D estimate them.
+            seen: bool [H, W], False where the camera saw nothing, as behind the corners of a
+                rectified image (`Rectifier.seen`). All maps are NaN there, and the alignment leaves
+                these pixels out. None: it saw every pixel.
             mode: "sharpdepth"; "aligned": the generator's depth brought to metres, the paper's
                 metric-aligned baseline; "metric": f_D alone.
             processing_resolution: longest edge in pixels that the networks work at, before the
@@ -254,13 +258,14 @@ class SharpDepthPipeline:
         """
         call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, gate, fit)
         cameras = None if intrinsics is None else [intrinsics]
-        return self._run([as_rgb8(rgb)], cameras, call, noise, memory)[0]
+        return self._run([as_rgb8(rgb)], cameras, [seen], call, noise, memory)[0]
 
     def batch(
         self,
         images: Sequence[Array],
         intrinsics: Sequence[Intrinsics | None] | None = None,
         *,
+        seen: Sequence[Array | None] | None = None,
         mode: Mode = "sharpdepth",
         processing_resolution: int | None = None,
         lotus_steps: int = 1,
@@ -275,18 +280,22 @@ class SharpDepthPipeline:
         Args:
             images: each as in a call; sizes may differ.
             intrinsics: for each image as in a call; None where no camera is known.
+            seen: for each image as in a call; None for all of all of them.
             mode, processing_resolution, lotus_steps, seed, fallback, fit: as in a call.
 
         Returns:
             One output for each image, in order. Their timings are those of their batch.
 
         Raises:
-            ValueError: as in a call; or the numbers of images and intrinsics differ.
+            ValueError: as in a call; or the numbers of images, intrinsics and masks differ.
         """
         call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, fit=fit)
         cameras = [None] * len(images) if intrinsics is None else list(intrinsics)
         if len(cameras) != len(images):
             raise ValueError(f"{len(cameras)} intrinsics for {len(images)} images")
+        masks = [None] * len(images) if seen is None else list(seen)
+        if len(masks) != len(images):
+            raise ValueError(f"{len(masks)} masks of what was seen for {len(images)} images")
         images = [as_rgb8(rgb) for rgb in images]
         groups: dict[tuple, list[int]] = {}
         for index, (rgb, camera) in enumerate(zip(images, cameras, strict=True)):
@@ -295,7 +304,8 @@ class SharpDepthPipeline:
         outputs: dict[int, SharpDepthOutput] = {}
         for (*_, unknown), members in groups.items():
             chosen = None if unknown else [cameras[i] for i in members]
-            made = self._run([images[i] for i in members], chosen, call)
+            chosen_masks = [masks[i] for i in members]
+            made = self._run([images[i] for i in members], chosen, chosen_masks, call)
             outputs.update(zip(members, made, strict=True))
         return [outputs[index] for index in range(len(images))]
 
@@ -312,6 +322,7 @@ class SharpDepthPipeline:
         self,
         images: list[Array],
         cameras: list[Intrinsics] | None,
+        masks: list[Array | None],
         call: _Call,
         noise: tuple[Array, Array | None] | None = None,
         memory: DraftMemory | None = None,
@@ -319,11 +330,11 @@ class SharpDepthPipeline:
         """The frame, for a batch of images of one size."""
         self._check(call)
         self._widen_after_overflow(memory)  # of an earlier frame, on a GPU
-        outputs = self._frame(images, cameras, call, noise, memory)
+        outputs = self._frame(images, cameras, masks, call, noise, memory)
         # A GPU's frame has not ended yet. It overflows to the metric depth, as any frame whose
         # sharpened depth cannot be fitted; here the frame is made again.
         while self.device.type != "cuda" and self._widen_after_overflow(memory):
-            outputs = self._frame(images, cameras, call, noise, memory)
+            outputs = self._frame(images, cameras, masks, call, noise, memory)
         return outputs
 
     def _widen_after_overflow(self, memory: DraftMemory | None) -> bool:
@@ -356,6 +367,7 @@ class SharpDepthPipeline:
         self,
         images: list[Array],
         cameras: list[Intrinsics] | None,
+        masks: list[Array | None],
         call: _Call,
         noise: tuple[Array, Array | None] | None,
         memory: DraftMemory | None,
@@ -365,6 +377,7 @@ class SharpDepthPipeline:
             pictures = [_as_tensor(rgb) for rgb in images]
             height, width = pictures[0].shape[:2]
             matrices = _camera_batch(cameras, width, height)
+            seen = self._mask_batch(masks, width, height)
             batch = self.engine.transfers.upload(pictures).permute(0, 3, 1, 2)
             image = to_processing_size(
                 batch, matrices, self._resolution(call, batch), self._padding_multiple
@@ -386,10 +399,13 @@ class SharpDepthPipeline:
                 affine, discrepancy = image.restore(affine), image.restore(discrepancy)
                 # The released aligned baseline fits on all pixels, the sharpener where both agree.
                 sharp = call.mode == "sharpdepth"
+                mask = (1 - discrepancy) > AGREEMENT if sharp else None
+                if seen is not None:
+                    mask = seen if mask is None else mask & seen
                 alignment = align(
                     affine,
                     metric_full,
-                    mask=(1 - discrepancy) > AGREEMENT if sharp else None,
+                    mask=mask,
                     space="depth" if sharp else self.generator.space,
                     fit=call.fit or self.fit,
                 )
@@ -398,11 +414,16 @@ class SharpDepthPipeline:
                 if call.fallback:
                     usable = alignment.sound.view(-1, 1, 1, 1) & depth.isfinite()
                     depth = depth.where(usable, metric_full)
-        answers = {
+        maps = {
             "depth": depth,
             "metric_depth": metric_full,
             "discrepancy": discrepancy,
             "affine_depth": affine,
+        }
+        if seen is not None:
+            maps = {n: None if m is None else m.where(seen, torch.nan) for n, m in maps.items()}
+        answers = {
+            **maps,
             "intrinsics": _cameras_of(matrices, metric.intrinsics, image),
             "scale": alignment and alignment.scale,
             "shift": alignment and alignment.shift,
@@ -413,6 +434,22 @@ class SharpDepthPipeline:
             if not isinstance(images[0], torch.Tensor):
                 answers = self.engine.transfers.download(answers)
         return [SharpDepthOutput(answers, index, timer) for index in range(len(images))]
+
+    def _mask_batch(
+        self, masks: list[Array | None], width: int, height: int
+    ) -> torch.Tensor | None:
+        """bool [B, 1, H, W] on the device; None where every pixel of every image was seen."""
+        if all(mask is None for mask in masks):
+            return None
+        everything = torch.ones(height, width, dtype=torch.bool)
+        chosen = [everything if mask is None else torch.as_tensor(mask) for mask in masks]
+        for mask in chosen:
+            if mask.shape != (height, width) or mask.dtype != torch.bool:
+                raise ValueError(
+                    f"seen is {mask.dtype} {list(mask.shape)}; give a bool mask "
+                    f"{[height, width]} of the image's size"
+                )
+        return torch.stack([mask.to(self.device) for mask in chosen])[:, None]
 
     def _check(self, call: _Call) -> None:
         """Raises ValueError for arguments that this pipeline cannot run with."""
