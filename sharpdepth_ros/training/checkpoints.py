@@ -104,10 +104,8 @@ def faults_in(folder: Path) -> list[str]:
         name = file.relative_to(folder)
         if file.is_symlink() and not file.exists():
             faults.append(f"{name} is a link to a file that is gone")
-        elif file.suffix == ".safetensors":
-            faults += [
-                f"{name} is cut off: {shortage}" for shortage in [shortage_of(file)] if shortage
-            ]
+        elif file.suffix == ".safetensors" and (shortage := shortage_of(file)):
+            faults.append(f"{name} is cut off: {shortage}")
         elif file.suffix in ZIPPED and _is_torn(file):
             faults.append(f"{name} is cut off: {file.stat().st_size} bytes")
         elif file.suffix == ".json" and not _is_json(file):

@@ -48,9 +48,17 @@ def run_training(make_stage: Callable[[Any], Stage], config: TrainingConfig) -> 
         print(f"sharpdepth: training stopped: {error}", file=sys.stderr)
         return FAILED
     except OSError as error:
-        kept = checkpoints_of(trainer.output)
-        last = f"the last checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
-        print(f"sharpdepth: training stopped: {error}; {last}", file=sys.stderr)
+        print(f"sharpdepth: training stopped: {error}; {_last(trainer)}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:
+        print(f"sharpdepth: stopped at step {trainer.step}; {_last(trainer)}", file=sys.stderr)
+        raise
     trainer.accelerator.print(f"trained {trainer.step} steps: {checkpoint}")
     return 0
+
+
+def _last(trainer: Trainer) -> str:
+    kept = checkpoints_of(trainer.output)
+    if not kept:
+        return "there is no checkpoint yet"
+    return f"run.resume=true continues from {kept[-1]}"

@@ -345,9 +345,9 @@ class Trainer:
             return
         if not (folder / STAGE_STATE).is_file():
             raise CheckpointError(
-                f"{folder} has no {STAGE_STATE}, which this training needs (the moving average of "
-                "stage.teacher=ema): take the old options, or begin a new run with "
-                f"stage.init={folder.parent} and another run.output"
+                f"{folder} has no {STAGE_STATE}, which holds what this training keeps beside its "
+                "weights (the moving average, with stage.teacher=ema): take the old options, or "
+                f"begin a new run with stage.init={folder.parent} and another run.output"
             )
         try:
             self.stage.state.load_state_dict(read_pickle(folder / STAGE_STATE))
