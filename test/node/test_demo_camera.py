@@ -42,3 +42,17 @@ def test_a_broken_image_of_a_folder_is_left_out_and_named(tmp_path, capsys):
     for shown, _, _ in islice(folder_frames(tmp_path, ""), 3):
         np.testing.assert_array_equal(shown, rgb)
     assert "a.jpg is left out" in capsys.readouterr().err
+
+
+def test_a_subscriber_that_asks_for_reliable_messages_is_served(start_process, peer):
+    start_process("-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", "rate:=20")
+    peer.listen("camera_info", CameraInfo, reliable=True).wait_for_count(1)
+    peer.listen("image", Image, reliable=True).wait_for_count(1)
+
+
+def test_a_value_of_another_type_is_named(start_process, peer):
+    camera = start_process(
+        "-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", "width:=wide"
+    )
+    assert camera.process.wait(60) == 2
+    assert camera.log == "sharpdepth_camera: width is of type integer, got 'wide'\n"

@@ -199,8 +199,11 @@ class _Taker:
         if camera is not None:
             self.found.add(camera)
             _write_camera(self._output / "intrinsics" / f"{name}.txt", camera)
-        if seen is not None:
-            _write_mask(self._output / "valid" / f"{name}.png", seen)
+        mask = self._output / "valid" / f"{name}.png"
+        if seen is None:
+            mask.unlink(missing_ok=True)  # of an earlier extraction with another lens
+        else:
+            _write_mask(mask, seen)
         # The picture last: readers list pictures, and look for the rest beside them.
         with written_whole(picture) as file:
             if kept:
