@@ -240,7 +240,7 @@ def test_every_kind_of_picture_file_is_the_same_picture(odd_files):
     for file in folder.iterdir():
         is_grey = file.stem in ("grey", "sixteen", "twelve")
         expected = np.repeat(grey[..., None], 3, axis=-1) if is_grey else rgb
-        found = read_rgb(file)
+        found = read_rgb(file, upright=True)
         assert found.dtype == np.uint8 and found.shape == rgb.shape, file.name
         assert np.abs(found.astype(int) - expected).mean() < (9 if file.suffix == ".gif" else 4), (
             file.name
