@@ -2,7 +2,7 @@
 """What differs between the ROS 2 distributions that the node runs on: Humble, Jazzy and Kilted.
 
 Every difference is found by its feature, never by the name of a distribution, and no other module
-of the node has one (test/node/test_humble_api.py). Nothing of ROS is imported until it is asked
+of the node has one (test/test_humble_api.py). Nothing of ROS is imported until it is asked
 for: the launch files use this module too.
 """
 
