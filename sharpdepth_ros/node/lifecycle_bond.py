@@ -106,8 +106,7 @@ class LifecycleBond:
 
     def __init__(self, node: LifecycleNode) -> None:
         """Makes the topic's endpoints, if the message is installed."""
-        from rclpy.clock import Clock
-        from rclpy.clock_type import ClockType
+        from rclpy.clock import Clock, ClockType
 
         self._node = node
         self._bond: Bond | None = None

@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition as LifecycleTransition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from sharpdepth_ros.node.diagnostics import NO_IMAGE, DiagnosticsBeat, make_status
 from sharpdepth_ros.node.frame_work import FrameWork, build_pipeline
-from sharpdepth_ros.node.inputs import Inputs
+from sharpdepth_ros.node.inputs import Inputs, declare_qos_overrides
 from sharpdepth_ros.node.lifecycle_bond import LifecycleBond
 from sharpdepth_ros.node.outputs import Outputs
 from sharpdepth_ros.node.parameter_server import ParameterServer
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.problems import ProblemReporter
+from sharpdepth_ros.node.ros_compat import serve_change_state
 from sharpdepth_ros.node.snapshot import (
     NoFrame,
     default_folder,
@@ -97,10 +101,12 @@ class SharpDepthNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._bond: LifecycleBond | None = None
         self._snapshot: Future | None = None  # the one under way
-        self._silence_named = False
+        self._silence = ""
+        self._twin_named = False
         self._statistics = FrameStatistics()
         self._problems = ProblemReporter(self, self._statistics)
         self._server = ParameterServer(self, lambda: self._state == "active")
+        declare_qos_overrides(self, self._server.values)
         self._lost_signal = self.create_guard_condition(self._end_in_error)
         self.create_service(
             Trigger,
@@ -110,6 +116,8 @@ class SharpDepthNode(LifecycleNode):
             callback_group=ReentrantCallbackGroup(),
         )
         self._beat = DiagnosticsBeat(self, self._status)
+        self._autostarted = False
+        serve_change_state(self, self._change_state)
         if self._server.values.autostart:
             # Not on the ROS clock: in simulation that may not run yet.
             steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -123,6 +131,7 @@ class SharpDepthNode(LifecycleNode):
     @_logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._fault = None
+        declare_qos_overrides(self, self._server.values)
         self._outputs = Outputs(self, lambda: self._server.values)
         if not self._load():
             self._remove_outputs()
@@ -208,6 +217,9 @@ class SharpDepthNode(LifecycleNode):
         self._beat.stop()
         return self._worker is None or self._worker.stop(timeout)
 
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        return self._server.set_atomically(parameter_list, super().set_parameters_atomically)
+
     def destroy_node(self) -> None:
         super().destroy_node()
         # rclpy leaves this to the garbage collector. It holds the DDS participant, and that its
@@ -216,8 +228,39 @@ class SharpDepthNode(LifecycleNode):
 
     def _start(self) -> None:
         self._autostart.cancel()
+        if self._state != "unconfigured":
+            return  # a lifecycle manager was quicker
+        self._autostarted = True
         if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
+
+    def _change_state(
+        self,
+        proceed: Callable[[ChangeState.Request, ChangeState.Response], ChangeState.Response],
+        request: ChangeState.Request,
+        response: ChangeState.Response,
+    ) -> ChangeState.Response:
+        """Serves a transition that somebody else asks for.
+
+        A lifecycle manager begins with configure and activate, and nav2_lifecycle_manager gives up
+        all of its nodes if one is not inactive after the first. So a node that autostart has
+        brought up becomes inactive, with its models, when the first request is configure.
+        """
+        autostarted, self._autostarted = self._autostarted, False
+        wanted = request.transition
+        configure = wanted.label == "configure" or (
+            not wanted.label and wanted.id == LifecycleTransition.TRANSITION_CONFIGURE
+        )
+        if not (autostarted and configure and self._state in ("inactive", "active")):
+            return proceed(request, response)
+        if self._state == "active":
+            self.trigger_deactivate()
+        response.success = self._state == "inactive"
+        self.get_logger().info(
+            f"configure requested after autostart: the node is {self._state} now, and a lifecycle "
+            "manager's from here on (autostart:=false leaves it the first start too)"
+        )
+        return response
 
     def _entered(self, state: str, result: TransitionCallbackReturn) -> TransitionCallbackReturn:
         if result == SUCCESS:
@@ -300,13 +343,7 @@ class SharpDepthNode(LifecycleNode):
 
     def _unpaired(self) -> None:
         self._statistics.dropped("no_camera_info")
-        sync = self._server.values.sync
-        advice = "" if sync == "latest" else f" that fits (sync is {sync}; latest takes any)"
-        self._problems.warning(
-            "no_camera_info",
-            f"images arrive on {self._inputs.image_topic}, but no camera_info{advice} on "
-            f"{self._inputs.info_topic}",
-        )
+        self._problems.warning("no_camera_info", self._inputs.why_unpaired())
 
     def _bad_stamp(self, text: str, is_image: bool) -> None:
         if is_image:
@@ -375,6 +412,7 @@ class SharpDepthNode(LifecycleNode):
     def _status(self) -> DiagnosticStatus:
         work, inputs, report = self._work, self._inputs, self._statistics.report()
         self._name_silence(inputs, report)
+        self._name_twin()
         return make_status(
             self.get_fully_qualified_name(),
             self._state,
@@ -384,10 +422,23 @@ class SharpDepthNode(LifecycleNode):
         )
 
     def _name_silence(self, inputs: Inputs | None, report: Report) -> None:
-        """Says once that no image arrives, and what the reason may be."""
+        """Says once for what reason no image arrives, and once that they are back."""
         silent = inputs is not None and report.silent_for > NO_IMAGE
-        if silent and not self._silence_named:
-            publishers = self.count_publishers(inputs.image_topic)
-            who = f"{publishers} publish it" if publishers else "nobody publishes it"
-            self.get_logger().warning(f"no image arrives on {inputs.image_topic}: {who}")
-        self._silence_named = silent
+        reason = inputs.why_silent() if silent else ""
+        if reason and reason != self._silence:
+            self.get_logger().warning(reason)
+        elif self._silence and not reason and inputs is not None:
+            self.get_logger().info(f"images arrive on {inputs.image_topic}")
+        self._silence = reason
+
+    def _name_twin(self) -> None:
+        """Says once that another node has this one's name: services and parameters reach either."""
+        name = self.get_fully_qualified_name()
+        nodes = [f"{n.rstrip('/')}/{m}" for m, n in self.get_node_names_and_namespaces()]
+        if nodes.count(name) > 1 and not self._twin_named:
+            self._twin_named = True
+            self.get_logger().warning(
+                f"another node is named {name}: give one of the two another name or namespace "
+                "(-r __node:=NAME, -r __ns:=/NAMESPACE; one that was killed stays in the graph for "
+                "some seconds)"
+            )

@@ -29,6 +29,7 @@ from sharpdepth_ros.node.topics import (
     POINTS,
     PREVIEW,
 )
+from sharpdepth_ros.pipeline.provenance import model_facts
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
 from sharpdepth_ros.recordings.bags.cameras import Camera
 from sharpdepth_ros.recordings.bags.definitions import add_topic, is_known
@@ -36,6 +37,7 @@ from sharpdepth_ros.recordings.bags.frames import CameraStream, Recorded, Select
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
 from sharpdepth_ros.recordings.bags.work_folder import BagForm, WorkFolder
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
 from sharpdepth_ros.recordings.problems import Problems
 
 if TYPE_CHECKING:
@@ -58,8 +60,16 @@ _PIECE_BYTES = 2**29
 _WAITING = 32
 #: Frames in a row that may fail for a reason that is not theirs; then the run ends.
 _FAILURES = 5
-#: Parameters that do not change what a frame's messages are.
-_IRRELEVANT = ("autostart", "device", "compile", "max_rate", "snapshot_folder", "image_transport")
+#: Parameters that do not change what a frame's messages are, and why.
+NOT_DECIDING = {
+    "autostart": "it is of the node alone",
+    "device": "the arithmetic that it gives the precision is recorded",
+    "compile": "it is the same arithmetic, rounded otherwise",
+    "cuda_graphs": "it replays the same arithmetic",
+    "max_rate": "a bag is not live: every frame is done",
+    "snapshot_folder": "it is of the node alone",
+    "image_transport": "the cameras' topics are recorded",
+}
 
 
 class CannotGoOn(RuntimeError):
@@ -118,7 +128,7 @@ class DepthRun:
         outputs: names of its output topics, some of `node.topics.OUTPUTS`.
         selection: part of the bag and frames.
         form: of the new bag.
-        intrinsics: [3, 3] pixels, instead of the bag's camera_info.
+        intrinsics: instead of the bag's camera_info.
         checkpoint: seconds of work that a kill may cost.
     """
 
@@ -127,21 +137,30 @@ class DepthRun:
     outputs: Sequence[str]
     selection: Selection
     form: BagForm
-    intrinsics: np.ndarray | None = None
+    intrinsics: GivenCamera | None = None
     checkpoint: float = 300.0
 
     def identity(self, bag: Bag) -> dict[str, Any]:
         """Everything that decides what comes out."""
-        parameters = asdict(self.parameters)
+        parameters = self.parameters
         return {
             "input": str(bag.path.resolve()),
             "files": [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in bag.files],
             "cameras": [[c.namespace, c.image_name, c.info_name] for c in self.cameras],
-            "parameters": {k: v for k, v in parameters.items() if k not in _IRRELEVANT},
+            **{k: v for k, v in asdict(parameters).items() if k not in NOT_DECIDING},
+            **model_facts(
+                parameters.model,
+                parameters.metric_model,
+                generator=parameters.generator,
+                tiny_vae=parameters.tiny_vae,
+                preset=parameters.preset,
+                precision=parameters.precision,
+                device=parameters.device,
+            ),
             "outputs": sorted(self.outputs),
             "selection": asdict(self.selection),
             "form": asdict(self.form),
-            "intrinsics": None if self.intrinsics is None else self.intrinsics.tolist(),
+            "intrinsics": None if self.intrinsics is None else repr(self.intrinsics),
         }
 
     def frames_expected(self, bag: Bag) -> int:
@@ -195,7 +214,14 @@ def add_depth(
         # The streams see the whole bag again, and find what they found; what frames met is kept.
         stream_problems = Problems()
         streams = [
-            CameraStream(camera, run.parameters, run.selection, stream_problems, run.intrinsics)
+            CameraStream(
+                camera,
+                run.parameters,
+                run.selection,
+                stream_problems,
+                run.intrinsics,
+                remarks.note,
+            )
             for camera in run.cameras
         ]
         problems = Problems(done.problems)
@@ -206,7 +232,7 @@ def add_depth(
             writer.finish(done)
         for stream in streams:
             stream.finish()
-        folder.put_in_place()
+        folder.put_in_place(done.copied + done.added)
     for found in (stream_problems, problems):
         for what, (count, case) in found.as_dict().items():
             bag.problems.add(what, case, count)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SharpDepth's training: distils a sharpener from Lotus and a metric model, without labels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,17 +10,20 @@ from typing import Literal
 import torch
 from torch import nn
 
+from sharpdepth_ros.models.diffusion import DepthDiffusion
 from sharpdepth_ros.models.registry import load_metric_model
-from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map
+from sharpdepth_ros.refiners import sharpdepth as method
+from sharpdepth_ros.refiners.discrepancy import Gate
 from sharpdepth_ros.training.checkpoint_folder import (
     find_checkpoint,
+    folder_digest,
     load_for_training,
     write_trained,
 )
+from sharpdepth_ros.training.config import Count, Natural, Share, Weight
 from sharpdepth_ros.training.data import Batch, mirror
 from sharpdepth_ros.training.disk_cache import DiskCache
 from sharpdepth_ros.training.ema import Ema
-from sharpdepth_ros.training.gating import Gate, GateNoise, gated_input
 from sharpdepth_ros.training.losses import noise_aware_reconstruction, sds_distillation
 
 
@@ -30,7 +35,7 @@ class SharpenOptions:
         lotus: f_G: a name, a folder, or the folder of a Lotus training. The student starts
             as its copy.
         metric_model: f_D: a name, a folder, or the folder of a metric training.
-        gate: where noise goes (see `training.gating`).
+        gate: where noise goes (see `refiners.discrepancy.gate_strength`).
         gate_noise: "released" (the generator's latent, noised) or "pure" (the paper).
         gate_probability: share of the samples that get the gated latent; the others get noise.
         teacher: what makes the generator pass: the student's moving average "ema", the frozen
@@ -44,13 +49,13 @@ class SharpenOptions:
     lotus: str
     metric_model: str
     gate: Gate = "noise-aware"
-    gate_noise: GateNoise = "released"
-    gate_probability: float = 0.8
+    gate_noise: method.GateNoise = "released"
+    gate_probability: Share = 0.8
     teacher: Literal["ema", "lotus", "student"] = "ema"
-    reconstruction_weight: float = 0.4
-    ema_decay: float = 0.9999
-    ema_start: int = 100
-    ema_every: int = 10
+    reconstruction_weight: Weight = 0.4
+    ema_decay: Share = 0.9999
+    ema_start: Natural = 100
+    ema_every: Count = 10
     metric_cache: str | None = None
     init: str | None = None
 
@@ -61,8 +66,6 @@ class SharpenStage:
     needs_depth = False
 
     def __init__(self, options: SharpenOptions) -> None:
-        if not 0 <= options.gate_probability <= 1:
-            raise ValueError(f"stage.gate_probability is {options.gate_probability}; give 0 to 1")
         self._options = options
         self._base = find_checkpoint(options.lotus, "generator")
         self._lotus = load_for_training(self._base)
@@ -80,9 +83,14 @@ class SharpenStage:
         if options.teacher == "ema":
             self.state = Ema(self.network, options.ema_decay, options.ema_start, options.ema_every)
         self._metric_model = None
+        self._metric_folder = find_checkpoint(options.metric_model, "metric")
+        self.contents = {
+            "stage.lotus": folder_digest(self._base),
+            "stage.metric_model": folder_digest(self._metric_folder),
+        }
         self._cache = None
         if options.metric_cache is not None:
-            self._cache = DiskCache(Path(options.metric_cache), options.metric_model)
+            self._cache = DiskCache(Path(options.metric_cache), self.contents["stage.metric_model"])
 
     def attach(self, network: nn.Module, device: torch.device) -> None:
         self._device = device
@@ -97,40 +105,27 @@ class SharpenStage:
         with torch.no_grad():
             metric = mirror(self._metric_depth(batch), batch.flip)
             batch = batch.mirrored()
-            extent = DepthRange.of(metric)
-            normalised = extent.normalise(metric)
-            images = batch.rgb.float() / 127.5 - 1
-            pair = torch.cat([normalised.expand(-1, 3, -1, -1), images])
-            metric_latent, image_latent = student.encode(pair).chunk(2)
-            generated = self._generate(image_latent, torch.randn_like(image_latent))
-            drawn = student.decode(generated).mean(1, keepdim=True)
-            discrepancy = discrepancy_map(drawn, normalised)
-            noise = torch.randn_like(image_latent)
-            gated = gated_input(
-                student,
-                options.gate,
-                options.gate_noise,
-                discrepancy,
-                generated,
-                metric_latent,
-                noise,
+            z_i, depth = method.encode(student, batch.rgb.float() / 127.5 - 1, metric)
+            with self._teacher() as teacher:
+                z_g, d_g = method.generate(teacher, student, z_i, torch.randn_like(z_i))
+            noise = torch.randn_like(z_i)
+            z_gated, e = method.gate(
+                student, depth.z_d, depth.n, z_g, d_g, noise, options.gate, options.gate_noise
             )
             shown = torch.rand(len(metric), 1, 1, 1, device=metric.device)
-            given = torch.where(shown < options.gate_probability, gated, noise)
-        latent = student.predict(image_latent, given)
+            given = torch.where(shown < options.gate_probability, z_gated, noise)
+        z_s, d_s = method.sharpen(student, student, z_i, given)
         with torch.no_grad():
-            renoised = student.renoise(latent, torch.randn_like(latent))
-            prior = lotus.predict(image_latent, renoised)
-        sharpened = student.decode(latent).mean(1, keepdim=True)
+            prior = lotus.predict(z_i, student.renoise(z_s, torch.randn_like(z_s)))
         signal = float(student.scheduler.alphas_cumprod[student.last_timestep])
         # The normalised form of a flat wall is its noise: nothing to reconstruct.
-        weight = discrepancy * (~extent.flat).view(-1, 1, 1, 1)
+        weight = e * (~depth.flat).view(-1, 1, 1, 1)
         parts = {
-            "sds": sds_distillation(latent, prior, signal),
-            "reconstruction": noise_aware_reconstruction(sharpened, normalised, weight),
+            "sds": sds_distillation(z_s, prior, signal),
+            "reconstruction": noise_aware_reconstruction(d_s, depth.n, weight),
         }
         loss = parts["sds"] + options.reconstruction_weight * parts["reconstruction"]
-        return loss, {**parts, "discrepancy": discrepancy.mean()}
+        return loss, {**parts, "discrepancy": e.mean()}
 
     def updated(self) -> None:
         if self.state is not None:
@@ -139,32 +134,37 @@ class SharpenStage:
     def export(self, folder: Path) -> None:
         write_trained(folder, self.network, self._base)
 
-    def _generate(self, image_latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """The generator pass of the teacher."""
+    @contextmanager
+    def _teacher(self) -> Iterator[DepthDiffusion]:
+        """What makes the generator pass."""
         if self._options.teacher == "lotus":
-            return self._lotus.predict(image_latent, noise)
-        if self._options.teacher == "student":
-            generated = self._student.predict(image_latent, noise)
+            yield self._lotus
+        elif self._options.teacher == "student":
+            yield self._student
             # Autocast keeps the weights that it cast here, without gradient, for the next pass.
             torch.clear_autocast_cache()
-            return generated
-        trained, self._student.unet = self._student.unet, self.state.network
-        try:
-            return self._student.predict(image_latent, noise)
-        finally:
-            self._student.unet = trained
+        else:
+            trained, self._student.unet = self._student.unet, self.state.network
+            try:
+                yield self._student
+            finally:
+                self._student.unet = trained
 
     def _metric_depth(self, batch: Batch) -> torch.Tensor:
         """f_D of the images as they are in the file, [B, 1, h, w] metres."""
         if self._cache is None:
             return self._infer(batch)
-        depth = self._cache.read(batch.keys, lambda missing: self._infer(batch.part(missing)))
+        depth = self._cache.read(
+            batch.keys,
+            (1, *batch.rgb.shape[-2:]),
+            lambda missing: self._infer(batch.part(missing)),
+        )
         return depth.to(batch.rgb.device)
 
     def _infer(self, batch: Batch) -> torch.Tensor:
         if self._metric_model is None:  # a run whose cache is complete never loads it
-            name = self._options.metric_model
-            known = find_checkpoint(name) if Path(name).is_dir() else name
-            self._metric_model = load_metric_model(known, device=self._device, precision="fp32")
+            self._metric_model = load_metric_model(
+                self._metric_folder, device=self._device, precision="fp32"
+            )
         with torch.autocast(batch.rgb.device.type, enabled=False):
             return self._metric_model.infer(batch.rgb, batch.intrinsics).depth.float()
