@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node for Nav2: the points of a costmap, brought up by a nav2_lifecycle_manager.
 
-    ros2 launch sharpdepth_ros navigation.launch.py image:=/camera/image_raw \
-        camera_info:=/camera/camera_info
+    ros2 launch sharpdepth_ros navigation.launch.py image:=/camera/image_raw
 
 Takes the arguments of sharpdepth.launch.py as well; see docs/navigation.md.
 """
@@ -28,7 +27,7 @@ from launch.events.process import ProcessIO
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from sharpdepth_ros.node.launching import camera_names
+from sharpdepth_ros.node.launching import planned
 from sharpdepth_ros.node.lifecycle_bond import manager_parameters
 
 NODE = "sharpdepth"
@@ -46,39 +45,37 @@ def generate_launch_description() -> LaunchDescription:
                 default_value=str(share / "config/navigation.yaml"),
                 description="YAML file with parameters of the node.",
             ),
-            # First, so that it hears what the node says.
-            OpaqueFunction(function=_managers),
             IncludeLaunchDescription(product, launch_arguments={"autostart": "false"}.items()),
+            OpaqueFunction(function=_managers),
         ]
     )
 
 
 def _managers(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """A lifecycle manager in the namespace of each node: a bond has the namespace's topic."""
+    plan = planned(context.launch_configurations)
     try:
         get_package_prefix("nav2_lifecycle_manager")
     except PackageNotFoundError:
         return [
             LogInfo(
                 msg="nav2_lifecycle_manager is not installed, so the node waits for "
-                f"`ros2 lifecycle set /{NODE} configure` and `... activate`"
+                f"`ros2 lifecycle set {node.name} configure` and `... activate`"
             )
+            for node in plan.nodes
         ]
-    given = context.launch_configurations
-    names = camera_names(given.get("cameras", ""))
-    root = given.get("namespace", "")
     parameters, reason = manager_parameters([NODE])
-    parameters["use_sim_time"] = given.get("use_sim_time", "false") == "true"
+    parameters["use_sim_time"] = plan.parameters.get("use_sim_time", False)
     managers = [
         Node(
             package="nav2_lifecycle_manager",
             executable="lifecycle_manager",
             name="lifecycle_manager_sharpdepth",
-            namespace=namespace,
+            namespace=node.namespace,
             parameters=[parameters],
             output="screen",
         )
-        for namespace in [f"{root}/{name}" for name in names] or [root]
+        for node in plan.nodes
     ]
     return [LogInfo(msg=reason), *_when_nodes_are_there(managers)]
 

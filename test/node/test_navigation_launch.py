@@ -21,7 +21,9 @@ from launch.launch_description_sources import get_launch_description_from_python
 from launch_ros.actions import Node
 from launch_ros.utilities import evaluate_parameters
 
+from sharpdepth_ros.node import launching
 from sharpdepth_ros.node.lifecycle_bond import manager_parameters
+from sharpdepth_ros.node.parameters import SPECS
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "launch/navigation.launch.py"
@@ -41,7 +43,8 @@ def launched(monkeypatch):
         monkeypatch.setattr(packages, "get_package_prefix", prefix)
         description = get_launch_description_from_python_launch_file(str(FILE))
         context = LaunchContext()
-        context.launch_configurations.update(arguments)
+        defaults = {name: default for name, (default, _) in launching.ARGUMENTS.items()}
+        context.launch_configurations.update(dict.fromkeys(SPECS, "") | defaults | arguments)
         (managers,) = (e for e in description.entities if isinstance(e, OpaqueFunction))
         return context, description.entities, managers.execute(context)
 
@@ -75,6 +78,7 @@ def test_the_node_is_left_to_the_manager_with_the_preset_for_costmaps(launched):
     (include,) = (e for e in entities if isinstance(e, IncludeLaunchDescription))
     assert ("autostart", "false") in include.launch_arguments
     (declared,) = (e for e in entities if getattr(e, "name", "") == "params_file")
+    del context.launch_configurations["params_file"]
     declared.execute(context)
     assert Path(context.launch_configurations["params_file"]) == ROOT / "config/navigation.yaml"
 
@@ -95,7 +99,7 @@ def test_the_manager_starts_when_the_node_is_there(launched):
 
 
 def test_several_cameras_have_a_manager_each_once_all_nodes_are_there(launched):
-    context, _, actions = launched(cameras="front,left", namespace="robot")
+    context, _, actions = launched(cameras="front,left", namespace="robot", image="image_raw")
     assert not _output(actions, "state: unconfigured")
     managers = _output(actions, "state: unconfigured")
     for manager in managers:
