@@ -125,7 +125,7 @@ def _seen(calibration: Calibration, columns: np.ndarray, rows: np.ndarray) -> np
     seen &= (z > 0) & (np.hypot(x, y) < lens.greatest_slope() * z)
     if not lens.is_radial and min(seen.shape) > 1:
         # What is not radial may fold the image over earlier: a pixel's area is negative there.
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):  # of absurd coefficients
             (down_x, across_x), (down_y, across_y) = np.gradient(columns), np.gradient(rows)
             seen &= across_x * down_y - down_x * across_y > 0
     return seen

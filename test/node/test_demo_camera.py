@@ -51,3 +51,17 @@ def test_the_images_of_a_folder_come_raw_with_the_lens_in_camera_info(tmp_path):
     again = calibration_from_info(info)
     assert (again.raw, again.rectified) == (calibration.raw, calibration.rectified)
     assert len(told) == 1 and "those of 1280x960 images, and scaled to 64x48" in told[0]
+
+
+def test_a_subscriber_that_asks_for_reliable_messages_is_served(start_process, peer):
+    start_process("-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", "rate:=20")
+    peer.listen("camera_info", CameraInfo, reliable=True).wait_for_count(1)
+    peer.listen("image", Image, reliable=True).wait_for_count(1)
+
+
+def test_a_value_of_another_type_is_named(start_process, peer):
+    camera = start_process(
+        "-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", "width:=wide"
+    )
+    assert camera.process.wait(60) == 2
+    assert camera.log == "sharpdepth_camera: width is of type integer, got 'wide'\n"
