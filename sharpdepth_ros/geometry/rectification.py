@@ -32,7 +32,7 @@ class RectifiedImage:
 class Rectifier:
     """Rectifies the images of one calibration.
 
-    Maps and mask are made once (40 ms at 1280x720 on one core); an image then takes 7 ms, or no
+    Maps and mask are made once (80 ms at 1280x720 on one core); an image then takes 8 ms, or no
     time where the raw image is the rectified one.
 
     Pixels that the sensor never saw repeat the nearest pixel of the image's border, for networks
