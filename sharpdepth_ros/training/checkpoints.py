@@ -20,6 +20,9 @@ STATE = "training_state"
 ZIPPED = (".bin", ".pt", ".pkl")
 """Files that torch.save writes: archives, whose table of contents comes last."""
 
+FULL = 2**20
+"""Bytes below which a disk counts as full: files are written in blocks."""
+
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -78,10 +81,11 @@ def write_checkpoint(
             sync_folder(run)
     except (OSError, RuntimeError, SafetensorError) as error:
         # torch reports a full disk as a RuntimeError, safetensors as an error of its own.
+        reason = _reason(run, error)
         shutil.rmtree(draft, ignore_errors=True)
         kept = checkpoints_of(run)
         raise CheckpointNotWritten(
-            f"checkpoint {place} was not written ({error}); "
+            f"checkpoint {place} was not written ({reason}); "
             + (f"the last complete one is {kept[-1]}" if kept else "there is no earlier one")
         ) from error
     if main:
@@ -111,6 +115,12 @@ def faults_in(folder: Path) -> list[str]:
         elif file.suffix == ".json" and not _is_json(file):
             faults.append(f"{name} is not JSON")
     return faults
+
+
+def _reason(run: Path, error: Exception) -> str:
+    """Why writing failed, while what was half written is still there: libraries do not say it."""
+    free = shutil.disk_usage(run).free if run.is_dir() else FULL
+    return f"its disk is full, with {free} bytes free: {error}" if free < FULL else str(error)
 
 
 def _is_torn(archive: Path) -> bool:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,6 +88,19 @@ def test_a_checkpoint_that_is_not_whole_does_not_take_the_place_of_the_last(spoi
         write_checkpoint(tmp_path, 2, spoil, keep=1)
     assert [p.name for p in checkpoints_of(tmp_path)] == ["checkpoint-000001"]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_is_called_so_whatever_the_library_says(tmp_path, monkeypatch):
+    def fail(folder):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    full = SimpleNamespace(free=4096)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(CheckpointNotWritten, match="its disk is full, with 4096 bytes free"):
+        write_checkpoint(tmp_path, 2, fail, keep=2)
+    full.free = 2**30
+    with pytest.raises(CheckpointNotWritten, match=r"was not written .*inline_container"):
+        write_checkpoint(tmp_path, 2, fail, keep=2)
 
 
 def test_weights_on_the_disk_are_compared_with_the_network(tmp_path):
