@@ -78,6 +78,8 @@ def _judge(state: str, fault: str | None, report: Report) -> tuple[bytes, str]:
         return level, problem.text
     if report.silent_for > NO_IMAGE:
         return DiagnosticStatus.WARN, "no image arrives"
+    if report.idle:
+        return DiagnosticStatus.OK, "no subscribers: nothing is computed"
     return DiagnosticStatus.OK, f"{report.output_rate:.1f} frames per second"
 
 

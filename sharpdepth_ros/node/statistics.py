@@ -46,6 +46,7 @@ class Report:
         stages: stage -> median milliseconds.
         silent_for: seconds since the last image, or since the beginning.
         last_problem: the last thing that was reported; None if none was.
+        idle: the last frame was not computed because nobody subscribes.
     """
 
     received: int
@@ -58,6 +59,7 @@ class Report:
     stages: dict[str, float]
     silent_for: float
     last_problem: Problem | None
+    idle: bool
 
 
 class FrameStatistics:
@@ -79,6 +81,7 @@ class FrameStatistics:
             self._ages: deque[float] = deque(maxlen=_WINDOW)
             self._stages: dict[str, deque[float]] = {}
             self._last_problem: Problem | None = None
+            self._idle = False
 
     def received(self) -> None:
         with self._lock:
@@ -89,6 +92,7 @@ class FrameStatistics:
         """Reports a frame that is out: its age and its stages, both in milliseconds."""
         with self._lock:
             self._published += 1
+            self._idle = False
             self._departures.append(time.monotonic())
             self._ages.append(age)
             for stage, duration in stages.items():
@@ -97,6 +101,7 @@ class FrameStatistics:
     def dropped(self, cause: str) -> None:
         with self._lock:
             self._dropped[cause] += 1
+            self._idle = self._idle or cause == "nobody_listens"
 
     def problem(self, text: str, is_error: bool) -> None:
         with self._lock:
@@ -117,6 +122,7 @@ class FrameStatistics:
                 stages={name: statistics.median(times) for name, times in self._stages.items()},
                 silent_for=now - (self._arrivals[-1] if self._arrivals else self._begun),
                 last_problem=self._last_problem,
+                idle=self._idle,
             )
 
 
