@@ -20,9 +20,6 @@ STATE = "training_state"
 ZIPPED = (".bin", ".pt", ".pkl")
 """Files that torch.save writes: archives, whose table of contents comes last."""
 
-FULL = 2**20
-"""Bytes below which a disk counts as full: files are written in blocks."""
-
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -81,7 +78,7 @@ def write_checkpoint(
             sync_folder(run)
     except (OSError, RuntimeError, SafetensorError) as error:
         # torch reports a full disk as a RuntimeError, safetensors as an error of its own.
-        reason = _reason(run, error)
+        reason = _reason(run, error)  # before there is room again
         shutil.rmtree(draft, ignore_errors=True)
         kept = checkpoints_of(run)
         raise CheckpointNotWritten(
@@ -118,9 +115,10 @@ def faults_in(folder: Path) -> list[str]:
 
 
 def _reason(run: Path, error: Exception) -> str:
-    """Why writing failed, while what was half written is still there: libraries do not say it."""
-    free = shutil.disk_usage(run).free if run.is_dir() else FULL
-    return f"its disk is full, with {free} bytes free: {error}" if free < FULL else str(error)
+    """Why writing failed, with the room on the disk: torch does not say that it is full."""
+    if not run.is_dir():
+        return str(error)
+    return f"{error}; its disk has {shutil.disk_usage(run).free / 1e6:,.1f} MB free"
 
 
 def _is_torn(archive: Path) -> bool:

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -90,16 +89,11 @@ def test_a_checkpoint_that_is_not_whole_does_not_take_the_place_of_the_last(spoi
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_full_disk_is_called_so_whatever_the_library_says(tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_is_reported_with_the_room_on_its_disk(tmp_path):
     def fail(folder):
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
 
-    full = SimpleNamespace(free=4096)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
-    with pytest.raises(CheckpointNotWritten, match="its disk is full, with 4096 bytes free"):
-        write_checkpoint(tmp_path, 2, fail, keep=2)
-    full.free = 2**30
-    with pytest.raises(CheckpointNotWritten, match=r"was not written .*inline_container"):
+    with pytest.raises(CheckpointNotWritten, match=r"unexpected pos.*its disk has [\d,.]+ MB free"):
         write_checkpoint(tmp_path, 2, fail, keep=2)
 
 
