@@ -113,7 +113,7 @@ def folder_frames(
     Args:
         folder: of the images.
         intrinsics: of their camera, as `read_intrinsics` takes them; empty where it is not known.
-        tell: called with what the user should know of how they are used.
+        tell: called with what the user should know of how they are used, and of broken images.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -138,7 +138,7 @@ def folder_frames(
         try:
             images.append(read_rgb(job.source, upright=given is None))
         except BAD_INPUT as error:
-            print(f"sharpdepth_camera: {job.source} is left out: {error}", file=sys.stderr)
+            tell(f"{job.source} is left out: {error}")
     if not images:
         raise ValueError(f"{folder} holds no image that can be read")
     return itertools.cycle([with_camera(rgb) for rgb in images])
