@@ -24,13 +24,15 @@ NOT_SOURCE = shutil.ignore_patterns(
 
 ROS = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces"}
 ROS |= {"lifecycle_msgs", "builtin_interfaces", "message_filters", "cv_bridge", "sensor_msgs_py"}
+ROS |= {"bond"}
 FORBIDDEN = {"torchvision", "timm", "xformers"}
 
 MAY_IMPORT = {
     "weights": set(),
     "models": {"weights"},
     "geometry": set(),
-    "pipeline": {"models", "geometry", "weights"},
+    "refiners": {"models"},
+    "pipeline": {"refiners", "models", "geometry", "weights"},
     "export": {"geometry"},
     "synthetic": {"geometry", "export"},
     "doctor": {"weights", "models", "node"},
@@ -38,8 +40,25 @@ MAY_IMPORT = {
         *("recordings", "node", "weights", "doctor", "synthetic", "training", "evaluation"),
         *("viewing", "export", "pipeline"),
     },
-    "training": {"pipeline", "models", "geometry", "export", "synthetic", "weights", "recordings"},
-    "evaluation": {"pipeline", "models", "geometry", "export", "synthetic", "recordings"},
+    "training": {
+        "pipeline",
+        "refiners",
+        "models",
+        "geometry",
+        "export",
+        "synthetic",
+        "weights",
+        "recordings",
+    },
+    "evaluation": {
+        "pipeline",
+        "refiners",
+        "models",
+        "geometry",
+        "export",
+        "synthetic",
+        "recordings",
+    },
     # Of node, what imports no ROS (see the test below): a bag gets the node's own messages.
     "recordings": {"node", "pipeline", "export", "geometry", "weights"},
     "viewing": {"recordings", "node", "pipeline", "export", "geometry"},
