@@ -53,9 +53,9 @@ def test_the_node_takes_the_parameters_file(start_node, peer):
         stand_in=True, ros_args=("--params-file", str(CONFIG / "navigation.yaml")), autostart=False
     )
     assert peer.state() == "unconfigured"
-    assert peer.set_parameters(min_depth=9.0) == (
+    assert peer.set_parameters(min_depth=100.0) == (
         False,
-        "min_depth 9.0 must be below max_depth 8.0; set both in one call",
+        "min_depth 100.0 must be below max_depth 100.0; set both in one call",
     )
     assert node.process.poll() is None
 
