@@ -15,7 +15,7 @@ import torch
 
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.processing import BadInput, Frame, FrameProcessor, FrameResult
-from sharpdepth_ros.node.statistics import FrameStatistics
+from sharpdepth_ros.node.statistics import NOBODY_LISTENS, SUPERSEDED, FrameStatistics
 from sharpdepth_ros.node.worker import CannotContinue
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class FrameWork:
     def process(self, frame: Frame) -> FrameResult | None:
         demand = self._outputs.demand()
         if not demand:
-            self._statistics.dropped("nobody_listens")
+            self._statistics.dropped(NOBODY_LISTENS)
             return None
         try:
             return self._processor(frame, demand)
@@ -137,7 +137,7 @@ class FrameWork:
             )
 
     def superseded(self, frame: Frame) -> None:
-        self._statistics.dropped("superseded")
+        self._statistics.dropped(SUPERSEDED)
 
     def lost(self, error: CannotContinue) -> None:
         self._on_lost(error)

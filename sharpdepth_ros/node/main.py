@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from sharpdepth_ros.entry import let_waiting_threads_sleep
 from sharpdepth_ros.node.ending import EndRequest, spin
 from sharpdepth_ros.node.joining import first_node, join_ros
 
@@ -22,6 +24,7 @@ _DEADLINE = 1.8
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the node; ends the process."""
+    let_waiting_threads_sleep()
     end = EndRequest(_DEADLINE)
     # Importing torch takes a second or more, and nothing is there yet that has to be closed.
     end.call(lambda: os._exit(0))
@@ -66,6 +69,7 @@ def _live(
     except (InvalidParameterTypeException, InvalidParameterValueException, ValueError) as error:
         print(f"sharpdepth: cannot start: {error}", file=sys.stderr)
         return 2
+    threading.excepthook = node.thread_ended
     spin(node, end, node.interrupt)
     if node.close(_PATIENCE):
         node.destroy_node()

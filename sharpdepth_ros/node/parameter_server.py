@@ -28,8 +28,10 @@ class ParameterServer:
         ValueError: a value given at start is out of range or does not fit the others.
     """
 
-    def __init__(self, node: Node, is_active: Callable[[], bool]) -> None:
-        self._is_active = is_active
+    def __init__(
+        self, node: Node, is_active: Callable[[], bool], on_change: Callable[[], None]
+    ) -> None:
+        self._is_active, self._on_change = is_active, on_change
         given = {}
         for name, default in DEFAULTS.items():
             descriptor = _descriptor(SPECS[name], default)
@@ -56,6 +58,7 @@ class ParameterServer:
 
     def _commit(self, parameters: Sequence[Parameter]) -> None:
         self.values = self.values.changed(_ours(parameters))
+        self._on_change()
 
 
 def _ours(parameters: Sequence[Parameter]) -> dict[str, object]:
