@@ -151,7 +151,7 @@ def test_importing_the_package_loads_neither_torch_nor_ros():
 
 PROGRAMS = {
     "an import": "import sharpdepth_ros, sharpdepth_ros.cli, sharpdepth_ros.node.main",
-    "sharpdepth": "import sharpdepth_ros.cli as c; c.main('turntable a.ply --output a.gif'.split())",
+    "sharpdepth": "import sharpdepth_ros.cli as c; c.main('turntable a --output a.gif'.split())",
     "sharpdepth_node": "import sharpdepth_ros.node.main as program; program.main(['--ros-args'])",
 }
 

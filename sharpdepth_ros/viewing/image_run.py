@@ -12,7 +12,7 @@ from sharpdepth_ros.export.depth_files import read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.recordings.images import find_images
-from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame
+from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame, chosen_of
 
 
 def run_of_images(
@@ -20,6 +20,7 @@ def run_of_images(
     infer: Callable[[np.ndarray], SharpDepthOutput],
     settings: dict[str, str],
     mode: str = "sharpdepth",
+    only: int | None = None,
 ) -> Run:
     """The depth of every image.
 
@@ -28,12 +29,13 @@ def run_of_images(
         infer: uint8 [H, W, 3] to an output with numpy maps.
         settings: what `infer` was made with, for people.
         mode: of the pipeline.
+        only: number of the one image to take, from 0; None takes all.
 
     Raises:
         FileNotFoundError: an input does not exist.
-        ValueError: a folder holds no image.
+        ValueError: a folder holds no image, or there is none of that number.
     """
-    sources = images_of(inputs)
+    sources = images_of(inputs, only)
     problems: list[str] = []
     remarks: list[str] = []
 
@@ -60,16 +62,11 @@ def run_of_images(
     return Run(title, frames(), {"source": given} | settings, problems, remarks)
 
 
-def images_of(inputs: Sequence[Path]) -> list[Path]:
-    """The image files that the inputs stand for, each once.
-
-    Raises:
-        FileNotFoundError: an input does not exist.
-        ValueError: a folder holds no image.
-    """
+def images_of(inputs: Sequence[Path], only: int | None = None) -> list[Path]:
+    """The image files that the inputs stand for, each once; `only` and errors as above."""
     # Each is its own output: nothing is written, so nothing in it is a result to leave out.
     jobs = (job for given in inputs for job in find_images([given], given))
-    return list(dict.fromkeys(job.source for job in jobs))
+    return chosen_of(list(dict.fromkeys(job.source for job in jobs)), only, "image")
 
 
 def frame_of_output(
