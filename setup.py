@@ -30,6 +30,11 @@ TEST = [
     "colcon-common-extensions>=0.3",
 ]
 
+# File by file: ** is a single * to the setuptools of Ubuntu 22.04 (59.6, ROS 2 Humble).
+DEMO_WEIGHTS = [
+    str(path.relative_to(NAME)) for path in Path(NAME).glob("weights/demo/**/*") if path.is_file()
+]
+
 setup(
     name=NAME,
     version="0.1.0",
@@ -40,7 +45,7 @@ setup(
     author_email="maintainers@sharpdepth-ros.org",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["weights/*.json", "weights/demo/**/*"]},
+    package_data={NAME: DEMO_WEIGHTS},
     include_package_data=True,
     python_requires=">=3.10",
     install_requires=[
@@ -60,6 +65,9 @@ setup(
         "plyfile>=1.0",
         "pyyaml>=6",
         "tqdm>=4.66",
+        # torch brings the newest, and colcon, which builds this package on a ROS machine, does not
+        # work with one from 80 on.
+        "setuptools<80",
     ],
     extras_require={
         "ros": ROS,

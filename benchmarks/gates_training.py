@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from gates import NEAR, soften
 
-from sharpdepth_ros.pipeline.discrepancy import DepthRange
+from sharpdepth_ros.refiners.discrepancy import DepthRange
 from sharpdepth_ros.training.config import load_config
 from sharpdepth_ros.training.data import Batch, mirror
 from sharpdepth_ros.training.run import run_training

@@ -10,8 +10,8 @@ import torch
 from sharpdepth_ros.models.diffusion import DepthDiffusion
 from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.pipeline.alignment import AGREEMENT
-from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map, gate_latent
 from sharpdepth_ros.pipeline.resizing import to_processing_size
+from sharpdepth_ros.refiners import sharpdepth as method
 
 
 class ReleasedArrangement:
@@ -31,22 +31,17 @@ class ReleasedArrangement:
         clock("preprocess")
         metric_depth = self._metric_model.infer(image.rgb8).depth.to(device)
         clock("metric")
-        normalised = DepthRange.of(metric_depth).normalise(metric_depth)
-        image_latent = model.encode(image.rgb * 2 - 1)
-        metric_latent = model.encode(normalised.expand(-1, 3, -1, -1))
+        z_i = method.encode_image(model, image.rgb * 2 - 1)
+        depth = method.encode_depth(model, metric_depth)
         clock("encode")
-        latent = model.generate(image_latent, noise[0])
-        drawn = model.decode(latent).mean(1, keepdim=True)
+        z_g, d_g = method.generate(model, model, z_i, noise[0])
         clock("generate")
-        discrepancy = discrepancy_map(drawn, normalised)
-        renoised = model.renoise(latent, noise[1])
-        gated = gate_latent(discrepancy, renoised, metric_latent, model.stride)
+        z_gated, e = method.gate(model, depth.z_d, depth.n, z_g, d_g, noise[1])
         clock("gate")
-        sharpened = model.decode(model.predict(image_latent, gated)).mean(1, keepdim=True)
+        _, d_s = method.sharpen(model, model, z_i, z_gated)
         clock("sharpen")
         affine, metric, agrees = (
-            image.restore(maps)[0, 0].cpu().numpy()
-            for maps in (sharpened, metric_depth, 1 - discrepancy)
+            image.restore(maps)[0, 0].cpu().numpy() for maps in (d_s, metric_depth, 1 - e)
         )
         mask = agrees > AGREEMENT
         columns = np.stack([affine[mask], np.ones(mask.sum())], axis=1)

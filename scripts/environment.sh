@@ -12,6 +12,10 @@ PYTHON="${PYTHON:-python3}"
 # The build that the tests were made with. A range would take a newer, untested one.
 TORCH="torch==2.13.0"
 
+# ROS 2 of the long-term release, for tests on a second distribution.
+JAZZY="$VENV/jazzy"
+JAZZY_WHEELS=("ros-jazzy-rclpy[fastrtps]" "ros-jazzy-common-interfaces")
+
 say() { printf 'sharpdepth: %s\n' "$*" >&2; }
 
 source_ros() {
@@ -69,4 +73,22 @@ prepare() {
         extras="ros${extras:+,$extras}"
     fi
     install_package "$extras"
+}
+
+prepare_jazzy() {
+    # A second environment, with Jazzy's wheels; all else is the first one's, which comes behind them.
+    local mark="$JAZZY/.sharpdepth-installed" want="${JAZZY_WHEELS[*]}"
+    if [ -f "$mark" ] && [ "$(cat "$mark")" = "$want" ]; then
+        return 0
+    fi
+    say "installing ROS 2 Jazzy into $JAZZY"
+    rm -rf "$JAZZY"
+    "$PYTHON" -m venv "$JAZZY"
+    # The wheels bring a NumPy of their own; torch was tested with the first environment's.
+    "$JAZZY/bin/python" -m pip install --quiet --disable-pip-version-check "${JAZZY_WHEELS[@]}" \
+        "numpy==$("$VENV/bin/python" -c 'import numpy; print(numpy.__version__)')"
+    # After that, or pip would take the first environment's wheels for what is asked for.
+    printf '%s\n' "$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+        "$ROOT" >"$("$JAZZY/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first.pth"
+    printf '%s' "$want" >"$mark"
 }

@@ -258,12 +258,21 @@ class TestRos:
         assert finding.status == ERROR
         assert "built for cpython-38" in finding.advice
 
-    def test_wheels_under_a_sourced_installation_are_a_warning(self, monkeypatch):
-        pytest.importorskip("rclpy", reason="needs ROS 2 (pip install .[ros])")
-        if not ros._from_wheels(ros._origin("rclpy")):
-            pytest.skip("needs the wheels of rclpy")
-        monkeypatch.setenv("ROS_DISTRO", "humble")
-        assert only(ros.check_ros(), "ROS 2").status == WARNING
+    @pytest.mark.parametrize(
+        ("version", "distribution"), [("9.1.2", "kilted"), ("7.1.6", "jazzy"), ("3.3.15", "humble")]
+    )
+    def test_wheels_are_of_a_distribution(self, version, distribution, monkeypatch, rclpy):
+        monkeypatch.setattr(ros, "_wheels", lambda origin: version)
+        answer_with(monkeypatch, ros, {"rmw": "rmw_fastrtps_cpp"})
+        for sourced in ("kilted", "jazzy", "humble", ""):
+            monkeypatch.setenv("ROS_DISTRO", sourced)
+            finding = only(ros.check_ros(), "ROS 2")
+            told = f"wheels of {distribution} (rclpy {version})"
+            assert finding.value == (f"{sourced}, and {told}" if sourced else told)
+            foreign = sourced not in ("", distribution)
+            assert finding.status == (WARNING if foreign else OK)
+            if foreign:
+                assert f"of {distribution}: uninstall them" in finding.advice
 
     def test_a_cv_bridge_for_another_numpy_is_a_warning(self, monkeypatch, rclpy):
         answer_with(monkeypatch, ros, "ended by signal 11")
@@ -283,8 +292,12 @@ class TestLargeMessages:
     FASTDDS, FASTRTPS = dds.VARIABLES
 
     @pytest.fixture(autouse=True)
-    def ros_is_here(self, monkeypatch):
+    def ros_is_here(self, monkeypatch, tmp_path):
         monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+        monkeypatch.delenv("ROS_DISTRO", raising=False)
+        monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+        (tmp_path / "lib").mkdir()
+        (tmp_path / "lib/libfastdds.so.3.2").touch()
 
     def profile(self, monkeypatch, path, variable=FASTDDS):
         monkeypatch.setenv(variable, str(path))
@@ -300,8 +313,8 @@ class TestLargeMessages:
         assert finding.status == WARNING
         assert finding.advice.endswith(f"export {self.FASTDDS}={dds.shipped_profile()}")
 
-    def test_fast_dds_2_reads_another_variable(self, monkeypatch):
-        monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    def test_fast_dds_2_reads_another_variable(self, monkeypatch, tmp_path):
+        (tmp_path / "lib/libfastdds.so.3.2").rename(tmp_path / "lib/libfastrtps.so.2.14")
         assert f"export {self.FASTRTPS}=" in only(dds.check_profile()).advice
         finding = self.profile(monkeypatch, dds.shipped_profile())
         assert finding.status == WARNING and f"export {self.FASTRTPS}=" in finding.advice

@@ -20,6 +20,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sharpdepth_ros"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
+NOT_SOURCE = shutil.ignore_patterns(
+    *(".git", ".venv", "test", "output", "__pycache__", "build", "*.egg-info")
+)
+
 ROS = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces"}
 ROS |= {"lifecycle_msgs", "builtin_interfaces", "message_filters", "cv_bridge", "sensor_msgs_py"}
 FORBIDDEN = {"torchvision", "timm", "xformers"}
@@ -193,8 +197,7 @@ def test_the_version_is_the_same_everywhere():
 
 def test_colcon_builds_an_ament_package_with_its_executables(tmp_path):
     source = tmp_path / "src/sharpdepth_ros"
-    ignored = shutil.ignore_patterns(".git", ".venv", "test", "output", "__pycache__", "build")
-    shutil.copytree(ROOT, source, ignore=ignored)
+    shutil.copytree(ROOT, source, ignore=NOT_SOURCE)
     subprocess.run(
         [sys.executable, "-m", "colcon", "build"],
         cwd=tmp_path,
@@ -219,6 +222,38 @@ def test_colcon_builds_an_ament_package_with_its_executables(tmp_path):
         if "= sharpdepth_ros." in line:
             module, function = line.strip().strip('",').split(" = ")[1].split(":")
             assert callable(getattr(import_module(module), function))
+
+
+def _relative(folder, files):
+    return {path.relative_to(folder) for path in files if path.is_file()}
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="setuptools 59 runs up to Python 3.11")
+def test_the_setuptools_of_ubuntu_22_04_installs_the_package_whole(tmp_path):
+    """ROS 2 Humble's colcon builds with it. wheel is of the same system."""
+    tools, source, dist = (tmp_path / name for name in ("tools", "source", "dist"))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(tools)]
+    requirements = ["setuptools==59.6.0", "wheel==0.37.1"]
+    subprocess.run([*pip, *requirements], check=True, capture_output=True, timeout=120)
+    shutil.copytree(ROOT, source, ignore=NOT_SOURCE)
+    ended = subprocess.run(
+        [sys.executable, "setup.py", "bdist_wheel", "--dist-dir", str(dist)],
+        cwd=source,
+        env=os.environ | {"PYTHONPATH": str(tools)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    (wheel,) = dist.glob("*.whl")
+    installed = tmp_path / "installed"
+    shutil.unpack_archive(wheel, installed, "zip")
+    package = source / PACKAGE.name
+    expected = _relative(package, package.rglob("*"))
+    assert _relative(installed / PACKAGE.name, (installed / PACKAGE.name).rglob("*")) == expected
+    (share,) = installed.glob("*.data/data/share/sharpdepth_ros")
+    for folder in ("launch", "config"):
+        there = _relative(share / folder, (share / folder).rglob("*"))
+        assert there == _relative(source / folder, (source / folder).rglob("*"))
 
 
 def test_the_demo_weights_tell_nothing_of_the_machine_that_made_them():

@@ -33,8 +33,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     image.add_argument(
         "--intrinsics",
         metavar="CAMERA",
-        help="fx,fy,cx,cy in pixels, a .npy, .txt, .json or .yaml file, or a folder with such a "
-        "file for each image; without it the metric model's own estimate is used",
+        help="fx,fy,cx,cy in pixels, a .npy, .txt, .json, .yaml or .xml file, or a folder with "
+        "such a file for each image; pictures are rectified where it describes a lens; without it "
+        "the metric model's own estimate is used",
     )
     image.add_argument(
         "--formats",
@@ -87,16 +88,17 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 def _image(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from sharpdepth_ros.export.depth_files import read_rgb
     from sharpdepth_ros.pipeline.processes import this_process
     from sharpdepth_ros.recordings.images import (
         FORMATS,
+        Once,
         find_images,
         is_written,
+        read_picture,
         write_depth_files,
     )
     from sharpdepth_ros.recordings.intrinsics_files import cameras_of
-    from sharpdepth_ros.recordings.stages import Picture, batches_of, run_jobs
+    from sharpdepth_ros.recordings.stages import batches_of, run_jobs
 
     formats = _formats(options, FORMATS)
     jobs = find_images(options.inputs, options.output)
@@ -116,12 +118,13 @@ def _image(options: argparse.Namespace) -> int:
 
         def read(job):
             name = job.target.relative_to(options.output)
-            return Picture(read_rgb(job.source), camera_of(name))
+            return read_picture(job.source, camera_of(name), tell)
 
         def write(job, picture, out):
-            write_depth_files(job.target, picture.rgb, out, formats, facts[job])
+            write_depth_files(job.target, picture.rgb, out, formats, facts[job], picture.form)
 
         infer = batches_of(pipe, **call_options(options))
+        tell = Once(lambda text: tqdm.write(f"sharpdepth: {text}", file=sys.stderr))
         with tqdm(total=len(todo), unit="image", disable=not processes.is_main) as bar:
             for done in run_jobs(
                 todo, read, infer, write, workers=options.workers, batch=options.batch
@@ -148,7 +151,7 @@ def _video(options: argparse.Namespace) -> int:
     if importlib.util.find_spec("av") is None:
         raise ValueError("videos need PyAV: pip install 'sharpdepth_ros[recordings]'")
     from sharpdepth_ros.pipeline.processes import this_process
-    from sharpdepth_ros.recordings.images import FORMATS
+    from sharpdepth_ros.recordings.images import FORMATS, Once
     from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
     from sharpdepth_ros.recordings.stages import batches_of
     from sharpdepth_ros.recordings.videos.depth import VideoRun, depth_of_video
@@ -166,6 +169,7 @@ def _video(options: argparse.Namespace) -> int:
         announce(options.model, options.metric_model)
     pipe = _load(options, processes)
     failed = False
+    tell = Once(lambda text: print(f"sharpdepth: {text}", file=sys.stderr))
     for given in options.inputs:
         run = VideoRun(
             source=given,
@@ -180,6 +184,7 @@ def _video(options: argparse.Namespace) -> int:
             facts=_facts_of(given, options),
             workers=options.workers,
             batch=options.batch,
+            tell=tell,
         )
         infer = batches_of(pipe, **call_options(options))
         count, problems = depth_of_video(run, infer, processes, restart=options.restart)

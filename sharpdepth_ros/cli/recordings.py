@@ -96,7 +96,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a parameter of the node (README), such as metric_model=unidepth-v1-vitl14",
+        help="a parameter of the node, such as metric_model=demo (docs/parameters.md)",
     )
     parser.add_argument(
         "--params-file", action="append", default=[], type=Path, metavar="YAML", help="of the node"
@@ -201,13 +201,20 @@ def _extract(options: argparse.Namespace) -> int:
     from sharpdepth_ros.recordings.bags.frames import Selection
     from sharpdepth_ros.recordings.bags.node_parameters import read_parameters
     from sharpdepth_ros.recordings.bags.reading import Bag
+    from sharpdepth_ros.recordings.images import Once
 
     parameters = read_parameters(options.params_file, options.param)
     selection = Selection(options.start, options.end, options.every, options.min_interval)
     with Bag(options.input) as bag:
         intrinsics, cameras = _choice(bag, parameters, options, None, needed=False)
         run = Extraction(
-            cameras, parameters, selection, options.depth, options.image_format, intrinsics
+            cameras,
+            parameters,
+            selection,
+            options.depth,
+            options.image_format,
+            intrinsics,
+            Once(lambda text: tqdm.write(f"sharpdepth: {text}", file=sys.stderr)),
         )
         with tqdm(unit="frame") as bar:
             count, problems = extract_frames(bag, options.output, run, bar.update)

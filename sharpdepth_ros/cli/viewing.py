@@ -166,10 +166,10 @@ def _open_run(options: argparse.Namespace, only: int | None = None):
         calls["fit"] = calls["fit"] or pipe.fit
         settings |= {name.replace("_", " "): str(value) for name, value in calls.items()}
 
-        def infer(rgb):
-            return pipe(rgb, intrinsics, **calls)
+        def infer(picture):
+            return pipe(picture.rgb, picture.intrinsics, seen=picture.seen, **calls)
 
-        return run_of_images(inputs, infer, settings, options.mode, only)
+        return run_of_images(inputs, infer, settings, options.mode, intrinsics, only)
 
     run = open_run(options.inputs, run_images, options.namespace, options.image_topic, only)
     run.limit(options.limit)

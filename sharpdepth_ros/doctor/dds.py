@@ -31,12 +31,9 @@ def check_profile() -> Iterator[Finding]:
     what = "DDS profile"
     if importlib.util.find_spec("rclpy") is None:
         return
-    rmw = os.environ.get("RMW_IMPLEMENTATION", "")
-    distro = os.environ.get("ROS_DISTRO", "")
     ours = shipped_profile()
-    wanted, reason = large_message_environment(
-        ours or Path(PROFILE), {"RMW_IMPLEMENTATION": rmw, "ROS_DISTRO": distro}
-    )
+    without = {name: text for name, text in os.environ.items() if name not in VARIABLES}
+    wanted, reason = large_message_environment(ours or Path(PROFILE), without)
     given = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if not given:
         if not wanted:
@@ -97,8 +94,7 @@ def _examine(path: Path, variable: str, wanted: str, ours: Path | None) -> Findi
         advice = f"Fast DDS ignores it whole: correct it or unset {variable}"
         return Finding(what, f"{value}: {error}", ERROR, advice)
     if variable == VARIABLES[0] and wanted != variable:
-        distro = os.environ.get("ROS_DISTRO", "")
-        advice = f"the Fast DDS of {distro} reads another variable: export {wanted}={path}"
+        advice = f"the Fast DDS that is installed reads another variable: export {wanted}={path}"
         return Finding(what, value, WARNING, advice)
     if ours is not None and content == ours.read_text():
         return Finding(what, f"{value}, this package's for large messages")

@@ -17,6 +17,9 @@ LAST_SAFE_DOMAIN = 101
 
 LAST_DOMAIN = 232
 
+DISTRIBUTIONS = {"3": "humble", "7": "jazzy", "9": "kilted"}
+"""Of the major versions of rclpy that were released with one."""
+
 RCLPY = """
 import rclpy
 from rclpy.utilities import get_rmw_implementation_identifier
@@ -41,16 +44,11 @@ def check_ros() -> Iterator[Finding]:
     if origin is None:
         yield _no_rclpy(distro)
         return
-    wheels = _from_wheels(origin)
-    where = f"wheels of version {metadata.version('ros-rclpy')}" if wheels else "an installation"
-    if distro and wheels:
-        advice = (
-            f"{distro} is sourced, but rclpy comes from Python wheels in {origin.parent}, of "
-            "another version: uninstall them, or use a shell without that setup.bash"
-        )
-        yield Finding("ROS 2", f"{distro}, and {where}", WARNING, advice)
+    version = _wheels(origin)
+    if version is None:
+        yield Finding("ROS 2", f"{distro or 'distribution not told'}, an installation")
     else:
-        yield Finding("ROS 2", f"{distro or 'distribution not told'}, {where}")
+        yield _examine_wheels(origin, version, distro)
     try:
         answer = ask_python(RCLPY)
     except ProbeFailed as failure:
@@ -118,6 +116,21 @@ def _no_rclpy(distro: str) -> Finding:
     return Finding("ROS 2", "not here", WARNING, advice)
 
 
+def _examine_wheels(origin: Path, version: str, distro: str) -> Finding:
+    """Wheels of rclpy, which do not mix with the installation of another distribution."""
+    wheels = DISTRIBUTIONS.get(version.split(".")[0], "another distribution")
+    value = f"wheels of {wheels} (rclpy {version})"
+    if not distro:
+        return Finding("ROS 2", value)
+    if distro == wheels:
+        return Finding("ROS 2", f"{distro}, and {value}")
+    advice = (
+        f"{distro} is sourced, but rclpy comes from Python wheels in {origin.parent}, of {wheels}: "
+        "uninstall them, or use a shell without that setup.bash"
+    )
+    return Finding("ROS 2", f"{distro}, and {value}", WARNING, advice)
+
+
 def _import_advice(origin: Path) -> str:
     """What to do when rclpy is there and cannot be imported: mostly it is another Python's."""
     built_for = {file.name.split(".")[1] for file in origin.parent.glob("_rclpy*.so")}
@@ -136,9 +149,11 @@ def _origin(name: str) -> Path | None:
     return None if spec is None or spec.origin is None else Path(spec.origin)
 
 
-def _from_wheels(origin: Path) -> bool:
+def _wheels(origin: Path) -> str | None:
+    """The version of the wheel that rclpy is in; None: it is no wheel's."""
     try:
-        files = metadata.distribution("ros-rclpy").locate_file("rclpy")
+        wheel = metadata.distribution("ros-rclpy")
     except metadata.PackageNotFoundError:
-        return False
-    return Path(files).resolve() == origin.parent.resolve()
+        return None
+    files = Path(wheel.locate_file("rclpy"))
+    return wheel.version if files.resolve() == origin.parent.resolve() else None

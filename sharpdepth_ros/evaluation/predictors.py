@@ -16,8 +16,8 @@ from sharpdepth_ros.export.depth_files import MILLIMETRES
 
 if TYPE_CHECKING:  # the networks take seconds to import, and files need none
     from sharpdepth_ros.models.generator import Fit
-    from sharpdepth_ros.pipeline.discrepancy import Gate
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
+    from sharpdepth_ros.refiners.discrepancy import Gate
 
 MODES = ("sharpdepth", "aligned", "metric")
 

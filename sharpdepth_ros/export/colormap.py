@@ -48,8 +48,11 @@ def colorize_depth(
 
 
 def colorize_discrepancy(discrepancy: np.ndarray) -> np.ndarray:
-    """Colour a discrepancy map [H, W] in [0, 1]: blue agrees, red disagrees; uint8 RGB."""
-    return _apply(discrepancy, cv2.COLORMAP_TURBO)
+    """Colour a discrepancy map [H, W] in [0, 1]: blue agrees, red disagrees, black is NaN; uint8
+    RGB."""
+    colours = _apply(discrepancy, cv2.COLORMAP_TURBO)
+    colours[np.isnan(discrepancy)] = 0
+    return colours
 
 
 def _apply(values: np.ndarray, colormap: int) -> np.ndarray:

@@ -2,23 +2,71 @@
 """Reads images and writes depth as files: 16-bit PNG, OpenEXR, colour preview, PLY cloud."""
 
 import io
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image as PillowImage
 from plyfile import PlyData, PlyElement
 
 MILLIMETRES = 1000.0
 LARGEST_MILLIMETRES = np.iinfo(np.uint16).max
 
+#: EXIF's tag of the orientation, its value for none, and JPEG's marker where the picture begins.
+_ORIENTATION, _UPRIGHT, _SCAN = 0x0112, 1, 0xDA
 
-def read_rgb(path: Path) -> np.ndarray:
-    """An image file as uint8 [H, W, 3] RGB, turned upright by its EXIF orientation.
+
+def read_rgb(path: Path, upright: bool = False) -> np.ndarray:
+    """An image file as uint8 [H, W, 3] RGB.
+
+    Args:
+        path: of the file.
+        upright: turn it by its EXIF orientation. Otherwise these are the rows and columns of the
+            sensor, which a camera, a depth image or a mask of the picture is of.
 
     Raises:
         ValueError: the file is not an image that OpenCV reads.
     """
-    return cv2.cvtColor(decode_image(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    return cv2.cvtColor(decode_image(path, flags), cv2.COLOR_BGR2RGB)
+
+
+def is_turned(path: Path) -> bool:
+    """Whether an image file has an EXIF orientation other than upright."""
+    try:
+        with PillowImage.open(path) as image:
+            return image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
+    except (OSError, ValueError, SyntaxError):  # no image, or nothing that can be read in its EXIF
+        return False
+
+
+def without_orientation(jpeg: bytes) -> bytes:
+    """A JPEG whose EXIF orientation says upright; all other bytes are as they were."""
+    place = 2
+    try:
+        while jpeg[place] == 0xFF and jpeg[place + 1] != _SCAN:
+            (size,) = struct.unpack_from(">H", jpeg, place + 2)
+            if jpeg[place + 4 : place + 10] == b"Exif\0\0":
+                return _upright_exif(jpeg, place + 10, place + 2 + size)
+            place += 2 + size
+    except (struct.error, IndexError):  # cut off: no reader finds an orientation there either
+        return jpeg
+    return jpeg
+
+
+def _upright_exif(jpeg: bytes, begin: int, end: int) -> bytes:
+    """With the orientation in the first directory of the EXIF data from begin to end upright."""
+    order = "<" if jpeg[begin : begin + 2] == b"II" else ">"
+    directory = begin + struct.unpack_from(f"{order}I", jpeg, begin + 4)[0]
+    (count,) = struct.unpack_from(f"{order}H", jpeg, directory)
+    for entry in range(
+        directory + 2, min(directory + 2 + 12 * count, end - 11, len(jpeg) - 11), 12
+    ):
+        if struct.unpack_from(f"{order}H", jpeg, entry)[0] == _ORIENTATION:
+            upright = struct.pack(f"{order}H", _UPRIGHT)
+            return jpeg[: entry + 8] + upright + jpeg[entry + 10 :]
+    return jpeg
 
 
 def decode_image(path: Path, flags: int) -> np.ndarray:

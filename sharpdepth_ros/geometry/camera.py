@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pinhole camera and the lens in front of it, as value objects that are valid once they exist.
+"""The pinhole camera, as a value object that is valid once it exists.
 
 Pixel coordinates are those of ROS: integer coordinates are pixel centres, (0, 0) is the centre of
 the top left pixel.
@@ -11,14 +11,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-
-#: Lens models of sensor_msgs/distortion_models and how many coefficients each may have.
-DISTORTION_MODELS: dict[str, tuple[int, ...]] = {
-    "plumb_bob": (4, 5),
-    "rational_polynomial": (8, 12, 14),
-    "equidistant": (4,),
-}
-
 
 #: Greatest distance of a ray from the optical axis one metre ahead, in metres: 89.99 degrees.
 _GREATEST_SLOPE = 1e4
@@ -150,33 +142,3 @@ class CameraModel:
         columns = (np.arange(0, self.width, stride) - self.cx) / self.fx
         rows = (np.arange(0, self.height, stride) - self.cy) / self.fy
         return columns.astype(np.float32), rows.astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Distortion:
-    """A lens: its model and coefficients in the order of sensor_msgs/CameraInfo."""
-
-    model: str
-    coefficients: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if not all(math.isfinite(value) for value in self.coefficients):
-            raise ValueError(f"distortion coefficients are not finite: {list(self.coefficients)}")
-        if self.is_zero:
-            return
-        lengths = DISTORTION_MODELS.get(self.model)
-        if lengths is None:
-            raise ValueError(
-                f"distortion model {self.model!r} is not known (known: "
-                f"{', '.join(DISTORTION_MODELS)}): rectify the image first"
-            )
-        if len(self.coefficients) not in lengths:
-            raise ValueError(
-                f"{self.model} takes {' or '.join(map(str, lengths))} distortion coefficients, "
-                f"got {len(self.coefficients)}: {list(self.coefficients)}"
-            )
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether the lens bends nothing."""
-        return not any(self.coefficients)

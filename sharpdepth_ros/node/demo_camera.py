@@ -16,8 +16,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from sharpdepth_ros.export.depth_files import read_rgb
+from sharpdepth_ros.geometry.calibration import Calibration
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.node.camera_info import depth_camera_info
+from sharpdepth_ros.node.camera_info import raw_camera_info
 from sharpdepth_ros.node.ending import EndRequest, spin
 from sharpdepth_ros.node.images import ImageWriter
 from sharpdepth_ros.node.joining import first_node, join_ros
@@ -32,7 +33,7 @@ _DEADLINE = 1.8
 UNKNOWN_CAMERA_FOV = 60.0
 """Degrees across an image of a folder for which no intrinsics are given."""
 
-Captured = tuple[np.ndarray, CameraModel, np.ndarray | None]
+Captured = tuple[np.ndarray, Calibration, np.ndarray | None]
 """uint8 [H, W, 3], its camera, and float32 [H, W] metres (inf is sky) where they are known."""
 
 
@@ -77,7 +78,7 @@ class DemoCamera(Node):
             return
         rgb, camera, depth = next(self._frames)
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
-        self._infos.publish(depth_camera_info(camera, header, CameraInfo(), CameraInfo))
+        self._infos.publish(raw_camera_info(camera, header, CameraInfo))
         self._images.publish(self._write_image(rgb, "rgb8", header))
         if depth is not None and self._depths.get_subscription_count():
             metres = np.where(np.isfinite(depth), depth, np.float32(np.nan))
@@ -89,7 +90,8 @@ def synthetic_frames(
 ) -> Iterator[Captured]:
     """Endless images of procedural scenes, with camera and depth."""
     source = SyntheticCamera(width, height, seed=seed, fps=rate, kind=scene)
-    return ((frame.rgb, source.camera, frame.depth) for frame in source.frames())
+    camera = Calibration.pinhole(source.camera)
+    return ((frame.rgb, camera, frame.depth) for frame in source.frames())
 
 
 def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
@@ -97,17 +99,21 @@ def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it holds no image, or one that cannot be read.
+        ValueError: it holds no image, or one that cannot be read; or the intrinsics are those of
+            images of another shape.
     """
     given = read_intrinsics(intrinsics) if intrinsics else None
 
     def with_camera(rgb: np.ndarray) -> Captured:
         height, width = rgb.shape[:2]
-        if given is None:
-            return rgb, CameraModel.from_fov(width, height, UNKNOWN_CAMERA_FOV), None
-        return rgb, CameraModel.from_matrix(given, width, height), None
+        if given is not None:
+            return rgb, given.calibration(width, height), None
+        camera = CameraModel.from_fov(width, height, UNKNOWN_CAMERA_FOV)
+        return rgb, Calibration.pinhole(camera), None
 
-    images = [read_rgb(job.source) for job in find_images([folder], folder / "output")]
+    # Intrinsics are of the sensor's rows and columns; other photos are turned upright.
+    jobs = find_images([folder], folder / "output")
+    images = [read_rgb(job.source, upright=given is None) for job in jobs]
     return itertools.cycle([with_camera(rgb) for rgb in images])
 
 

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
@@ -16,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.processing import Frame
+from sharpdepth_ros.node.ros_compat import MatchEvents, no_event_callbacks
 from sharpdepth_ros.node.synchronisation import make_synchroniser
 from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE
 
@@ -87,7 +86,7 @@ class Inputs:
                     self.info_topic,
                     self._info_received,
                     latched,
-                    event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+                    event_callbacks=no_event_callbacks(),
                 )
             )
 
@@ -135,20 +134,17 @@ class _AdaptiveSubscription:
         self._fixed = _reliability_override(node, topic)
         # Events come while the subscription is in the executor's hands: it is replaced afterwards.
         self._changed = node.create_guard_condition(self._adapt)
-        self._events = SubscriptionEventCallbacks(
-            matched=lambda _: self._changed.trigger(),
-            incompatible_qos=lambda _: self._changed.trigger(),
-        )
+        self._events = MatchEvents(node, self._changed.trigger)
         self._subscribe()
 
     def destroy(self) -> None:
+        self._events.destroy()
         self._node.destroy_guard_condition(self._changed)
         self._node.destroy_subscription(self._subscription)
 
     def _subscribe(self) -> None:
         self._reliability = self._wanted()
-        create = functools.partial(
-            self._node.create_subscription,
+        self._subscription = self._events.create_subscription(
             self._kind,
             self._topic,
             self._callback,
@@ -157,10 +153,6 @@ class _AdaptiveSubscription:
                 (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
             ),
         )
-        try:
-            self._subscription = create(event_callbacks=self._events)
-        except UnsupportedEventTypeError:  # this RMW does not tell: what is there now has to do
-            self._subscription = create()
 
     def _wanted(self) -> ReliabilityPolicy:
         if self._fixed is not None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sharpdepth_ros.node.parameter_docs import allowed, literal
 from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
+from sharpdepth_ros.node.ros_compat import fastdds_profiles_variable
 
 #: Where a share folder has the profile that gives Fast DDS room for images.
 PROFILE = "config/fastdds_large_messages.xml"
@@ -24,8 +25,6 @@ _FASTDDS_VARIABLES = (
     "FASTRTPS_DEFAULT_PROFILES_FILE",
     "FASTDDS_BUILTIN_TRANSPORTS",
 )
-#: Fast DDS 3 warns of the variable that these need.
-_FASTDDS_2_DISTROS = ("humble", "iron", "jazzy")
 _FASTDDS_RMWS = ("", "rmw_fastrtps_cpp", "rmw_fastrtps_dynamic_cpp")
 #: glibc keeps the memory of a message for the next, instead of getting it page by page each time.
 _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "536870912", "MALLOC_MMAP_THRESHOLD_": "33554432"}
@@ -101,7 +100,7 @@ def large_message_environment(
     """
     rmw = environment.get("RMW_IMPLEMENTATION", "")
     if rmw not in _FASTDDS_RMWS:
-        return {}, f"{rmw} has its own settings for large messages (README, Large messages)"
+        return {}, f"{rmw} has its own settings for large messages (see docs/deployment.md)"
     own = [name for name in _FASTDDS_VARIABLES if environment.get(name)]
     if own:
         return {}, f"{own[0]} is set; it stays as it is"
@@ -111,8 +110,7 @@ def large_message_environment(
             f"/dev/shm has {free // 2**20} MiB free, fast large messages need "
             f"{_SHARED_MEMORY // 2**20} (in a container, see --shm-size): Fast DDS stays as it is"
         )
-    old = environment.get("ROS_DISTRO", "") in _FASTDDS_2_DISTROS
-    variable = "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
+    variable = fastdds_profiles_variable(environment)
     return {variable: str(profile)}, f"Fast DDS profile for large messages: {profile}"
 
 

@@ -71,8 +71,9 @@ def _live(
         return 2
     threading.excepthook = node.thread_ended
     spin(node, end, node.interrupt)
-    if node.close(_PATIENCE):
-        node.destroy_node()
+    node.close(_PATIENCE)
+    # Also with a thread that did not end: only this removes Fast DDS 2's segment in /dev/shm.
+    node.destroy_node()
     return 0
 
 

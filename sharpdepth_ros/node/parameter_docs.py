@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the parameter table as YAML and as Markdown, for config/sharpdepth.yaml and the README.
+"""Writes the parameter table as YAML and as a page of the documentation.
 
 python -m sharpdepth_ros.node.parameter_docs yaml > config/sharpdepth.yaml
-python -m sharpdepth_ros.node.parameter_docs markdown
+python -m sharpdepth_ros.node.parameter_docs markdown > docs/parameters.md
 """
 
 from __future__ import annotations
@@ -12,6 +12,16 @@ import textwrap
 from typing import Any
 
 from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, TYPE_NAMES, Spec
+
+_PAGE = """# Parameters
+
+Every parameter of the node is also an argument of the launch files and a key of
+`config/sharpdepth.yaml`, which has them all at their defaults. `ros2 param describe /sharpdepth
+NAME` prints the same descriptions. This page is written by `parameter_docs.py`.
+
+`set` says when a parameter may change: at start, while the node is not active, or at any time.
+
+"""
 
 
 def allowed(spec: Spec) -> str:
@@ -47,7 +57,7 @@ def yaml() -> str:
 
 
 def markdown() -> str:
-    """A table with every parameter."""
+    """The page docs/parameters.md: a table with every parameter."""
     rows = ["| parameter | type | default | allowed | set | meaning |", "| --- " * 6 + "|"]
     for name, spec in SPECS.items():
         kind = TYPE_NAMES[type(DEFAULTS[name]).__name__]
@@ -60,7 +70,7 @@ def markdown() -> str:
             spec.description,
         )
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n"
+    return _PAGE + "\n".join(rows) + "\n"
 
 
 def main() -> int:

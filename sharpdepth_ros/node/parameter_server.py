@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters, Spec
+from sharpdepth_ros.node.ros_compat import on_parameters_set
 
 
 class ParameterServer:
@@ -38,8 +39,7 @@ class ParameterServer:
             # Ranges are checked by the table, which has the better message.
             given[name] = node.declare_parameter(name, default, descriptor).value
         self.values = Parameters().changed(given)
-        node.add_on_set_parameters_callback(self._validate)
-        node.add_post_set_parameters_callback(self._commit)
+        on_parameters_set(node, self._validate, self._commit)
 
     def _validate(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = _ours(parameters)

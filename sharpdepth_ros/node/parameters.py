@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's parameters: the one table of names, types, defaults, ranges and meanings.
 
-Each field of `Parameters` is one ROS parameter. Launch arguments, the YAML file and the README are
-made from this table or checked against it.
+Each field of `Parameters` is one ROS parameter. Launch arguments, config/sharpdepth.yaml and
+docs/parameters.md are made from this table or checked against it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Spec:
     """What is known about a parameter besides its name, type and default.
 
     Attributes:
-        description: one or two sentences for `ros2 param describe` and the README.
+        description: one or two sentences for `ros2 param describe` and the documentation.
         choices: the values allowed, empty where any is.
         low: smallest value allowed.
         high: largest value allowed.

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sharpdepth_ros.geometry.calibration import Calibration
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.geometry.rectification import Calibration, Rectifier
+from sharpdepth_ros.geometry.rectification import RectifiedImage, Rectifier
 from sharpdepth_ros.geometry.validity import only_valid
 from sharpdepth_ros.node.camera_info import calibration_from_info
 from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
@@ -104,9 +105,7 @@ class CameraPictures:
         self._calibration: Calibration
         self._rectifier: Rectifier | None = None
 
-    def __call__(
-        self, frame: Frame, rectify: bool, timings: dict[str, float]
-    ) -> tuple[np.ndarray, CameraModel]:
+    def __call__(self, frame: Frame, rectify: bool, timings: dict[str, float]) -> RectifiedImage:
         """The rectified picture of a frame and its camera.
 
         Args:
@@ -114,49 +113,50 @@ class CameraPictures:
             rectify: the parameter of this name.
             timings: gets the milliseconds of both steps.
 
-        Returns:
-            uint8 [H, W, 3] and the pinhole camera of it.
-
         Raises:
             BadInput: the messages cannot be used.
         """
         with _stage(timings, "convert"):
             rgb = _picture(frame.image)
         with _stage(timings, "rectify"):
-            calibration = self._calibration_of(frame.info)
+            height, width = rgb.shape[:2]
+            calibration = self._calibration_of(frame.info, (width, height))
             _check_size(rgb, calibration, frame.info)
-            rgb = self._rectified(rgb, calibration, rectify)
-        return rgb, calibration.rectified
+            return self._rectified(rgb, calibration, rectify)
 
-    def _calibration_of(self, info: CameraInfo) -> Calibration:
+    def _calibration_of(self, info: CameraInfo, image_size: tuple[int, int]) -> Calibration:
         """Reads a CameraInfo; a stream repeats the same one, so the last is kept."""
         roi = info.roi
         key = (
+            image_size,
             (info.width, info.height, info.distortion_model, info.binning_x, info.binning_y),
             (roi.x_offset, roi.y_offset, roi.width, roi.height),
             np.concatenate((info.k, info.r, info.p, info.d)).tobytes(),
         )
         if key != self._info_key:
             try:
-                self._calibration = calibration_from_info(info)
+                self._calibration = calibration_from_info(info, image_size)
             except ValueError as error:
                 raise BadInput("bad_camera_info", str(error)) from None
             self._info_key, self._rectifier = key, None
         return self._calibration
 
-    def _rectified(self, rgb: np.ndarray, calibration: Calibration, rectify: bool) -> np.ndarray:
-        if calibration.lens.is_zero:
-            return rgb
+    def _rectified(
+        self, rgb: np.ndarray, calibration: Calibration, rectify: bool
+    ) -> RectifiedImage:
         if not rectify:
-            if not calibration.has_projection:
+            if not (calibration.has_projection or calibration.lens.is_pinhole):
                 raise BadInput(
                     "bad_camera_info",
                     "camera_info has distortion and no P: with rectify false P is the camera of "
                     "the rectified image; set rectify true, or send P",
                 )
-            return rgb
+            return RectifiedImage(rgb, calibration.rectified)
         if self._rectifier is None:
-            self._rectifier = Rectifier(calibration)
+            try:
+                self._rectifier = Rectifier(calibration)
+            except ValueError as error:
+                raise BadInput("bad_camera_info", f"camera_info: {error}") from None
         return self._rectifier(rgb)
 
 
@@ -180,7 +180,8 @@ class FrameProcessor:
         """One frame of nothing, so that the first real one finds everything allocated."""
         camera = CameraModel(width, height, width, width, width / 2, height / 2)
         rgb = np.full((height, width, 3), 127, np.uint8)
-        output = self._infer(rgb, camera, self._parameters(), self._parameters().mode)
+        image = RectifiedImage(rgb, camera)
+        output = self._infer(image, self._parameters(), self._parameters().mode)
         output.depth.cpu()
         self._memory = None  # no picture of a camera's
 
@@ -193,9 +194,10 @@ class FrameProcessor:
         """
         parameters = self._parameters()
         timings: dict[str, float] = {}
-        rgb, camera = self._pictures(frame, parameters.rectify, timings)
+        image = self._pictures(frame, parameters.rectify, timings)
+        rgb, camera = image.rgb, image.camera
         only_metric = demand.metric and not (demand.depth or demand.discrepancy)
-        output = self._infer(rgb, camera, parameters, "metric" if only_metric else parameters.mode)
+        output = self._infer(image, parameters, "metric" if only_metric else parameters.mode)
         with _stage(timings, "filter"):
             depth = None
             if demand.depth:
@@ -223,13 +225,12 @@ class FrameProcessor:
         timings.update(output.timings)
         return result
 
-    def _infer(
-        self, rgb: np.ndarray, camera: CameraModel, parameters: Parameters, mode: str
-    ) -> SharpDepthOutput:
+    def _infer(self, image: RectifiedImage, parameters: Parameters, mode: str) -> SharpDepthOutput:
         longest_edge = parameters.processing_resolution
         return self._pipeline(
-            torch.from_numpy(rgb),
-            torch.from_numpy(camera.matrix),
+            torch.from_numpy(image.rgb),
+            torch.from_numpy(image.camera.matrix),
+            seen=image.seen,
             mode=mode,
             processing_resolution=None if longest_edge < 0 else longest_edge,
             fit=None if parameters.fit == "auto" else parameters.fit,

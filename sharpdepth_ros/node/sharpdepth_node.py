@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from lifecycle_msgs.msg import Transition as LifecycleTransition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
@@ -24,6 +25,7 @@ from sharpdepth_ros.node.outputs import Outputs
 from sharpdepth_ros.node.parameter_server import ParameterServer
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.problems import ProblemReporter
+from sharpdepth_ros.node.ros_compat import serve_change_state
 from sharpdepth_ros.node.snapshot import default_folder, write_snapshot
 from sharpdepth_ros.node.statistics import FrameStatistics, Report
 from sharpdepth_ros.node.worker import LOADING, CannotContinue, FrameWorker
@@ -95,6 +97,8 @@ class SharpDepthNode(LifecycleNode):
         self._lost_signal = self.create_guard_condition(self._end_in_error)
         self.create_service(Trigger, "~/save_snapshot", self._save_snapshot)
         self._beat = DiagnosticsBeat(self, self._status, self._on_fault)
+        self._autostarted = False
+        serve_change_state(self, self._change_state)
         if self._server.values.autostart:
             # Not on the ROS clock: in simulation that may not run yet.
             steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -192,8 +196,39 @@ class SharpDepthNode(LifecycleNode):
 
     def _start(self) -> None:
         self._autostart.cancel()
+        if self._state != "unconfigured":
+            return  # a lifecycle manager was quicker
+        self._autostarted = True
         if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
+
+    def _change_state(
+        self,
+        proceed: Callable[[ChangeState.Request, ChangeState.Response], ChangeState.Response],
+        request: ChangeState.Request,
+        response: ChangeState.Response,
+    ) -> ChangeState.Response:
+        """Serves a transition that somebody else asks for.
+
+        A lifecycle manager begins with configure and activate, and nav2_lifecycle_manager gives up
+        all of its nodes if one is not inactive after the first. So a node that autostart has
+        brought up becomes inactive, with its models, when the first request is configure.
+        """
+        autostarted, self._autostarted = self._autostarted, False
+        wanted = request.transition
+        configure = wanted.label == "configure" or (
+            not wanted.label and wanted.id == LifecycleTransition.TRANSITION_CONFIGURE
+        )
+        if not (autostarted and configure and self._state in ("inactive", "active")):
+            return proceed(request, response)
+        if self._state == "active":
+            self.trigger_deactivate()
+        response.success = self._state == "inactive"
+        self.get_logger().info(
+            f"configure requested after autostart: the node is {self._state} now, and a lifecycle "
+            "manager's from here on (autostart:=false leaves it the first start too)"
+        )
+        return response
 
     def _entered(self, state: str, result: TransitionCallbackReturn) -> TransitionCallbackReturn:
         if result == SUCCESS:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sharpdepth_ros.pipeline.discrepancy import DepthRange
+from sharpdepth_ros.refiners.discrepancy import DepthRange
 
 SCENE_CHANGE = 0.12
 """Mean difference of two pictures, of 1 for black against white, that is another scene. A camera

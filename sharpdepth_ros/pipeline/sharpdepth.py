@@ -20,13 +20,6 @@ from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.registry import find_tiny_vae, load_generator, load_metric_model
 from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
 from sharpdepth_ros.pipeline.alignment import AGREEMENT, align, align_least_squares
-from sharpdepth_ros.pipeline.discrepancy import (
-    DepthRange,
-    Gate,
-    discrepancy_map,
-    gate_latent,
-    gate_strength,
-)
 from sharpdepth_ros.pipeline.draft_memory import Draft, DraftMemory
 from sharpdepth_ros.pipeline.engine import Engine, EngineOptions
 from sharpdepth_ros.pipeline.noise import Noise, NoiseSource, Shape
@@ -40,6 +33,8 @@ from sharpdepth_ros.pipeline.overflow import (
 from sharpdepth_ros.pipeline.presets import Preset, find_preset
 from sharpdepth_ros.pipeline.resizing import ProcessingImage, to_processing_size
 from sharpdepth_ros.pipeline.timing import StageTimer
+from sharpdepth_ros.refiners import sharpdepth as method
+from sharpdepth_ros.refiners.discrepancy import DepthRange, Gate, discrepancy_map
 
 Mode = Literal["sharpdepth", "aligned", "metric"]
 
@@ -147,7 +142,7 @@ class SharpDepthPipeline:
         self._encoder = tiny if use == "always" and tiny is not None else own
         self._decoder = tiny if use in ("decoders", "always") and tiny is not None else own
         # The generator's VAE is the sharpener's where they share latents.
-        self._draft_decoder = self._generator if tiny is None else tiny
+        self._generator_decoder = self._generator if tiny is None else tiny
 
     @classmethod
     def from_pretrained(
@@ -225,6 +220,7 @@ class SharpDepthPipeline:
         rgb: Array,
         intrinsics: Intrinsics | None = None,
         *,
+        seen: Array | None = None,
         mode: Mode = "sharpdepth",
         processing_resolution: int | None = None,
         lotus_steps: int = 1,
@@ -241,6 +237,9 @@ class SharpDepthPipeline:
             rgb: uint8 [H, W, 3].
             intrinsics: [3, 3] pixels for H x W or the camera itself, handed to f_D; None lets
                 f_D estimate them.
+            seen: bool [H, W], False where the camera saw nothing, as behind the corners of a
+                rectified image (`Rectifier.seen`). All maps are NaN there, and the alignment leaves
+                these pixels out. None: it saw every pixel.
             mode: "sharpdepth"; "aligned": the generator's depth brought to metres, the paper's
                 metric-aligned baseline; "metric": f_D alone.
             processing_resolution: longest edge in pixels that the networks work at, before the
@@ -266,13 +265,14 @@ class SharpDepthPipeline:
         """
         call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, gate, fit)
         cameras = None if intrinsics is None else [intrinsics]
-        return self._run([rgb], cameras, call, noise, memory)[0]
+        return self._run([rgb], cameras, [seen], call, noise, memory)[0]
 
     def batch(
         self,
         images: Sequence[Array],
         intrinsics: Sequence[Intrinsics | None] | None = None,
         *,
+        seen: Sequence[Array | None] | None = None,
         mode: Mode = "sharpdepth",
         processing_resolution: int | None = None,
         lotus_steps: int = 1,
@@ -287,18 +287,22 @@ class SharpDepthPipeline:
         Args:
             images: each uint8 [H, W, 3]; sizes may differ.
             intrinsics: for each image as in a call; None where no camera is known.
+            seen: for each image as in a call; None for all of all of them.
             mode, processing_resolution, lotus_steps, seed, fallback, fit: as in a call.
 
         Returns:
             One output for each image, in order. Their timings are those of their batch.
 
         Raises:
-            ValueError: as in a call; or the numbers of images and intrinsics differ.
+            ValueError: as in a call; or the numbers of images, intrinsics and masks differ.
         """
         call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, fit=fit)
         cameras = [None] * len(images) if intrinsics is None else list(intrinsics)
         if len(cameras) != len(images):
             raise ValueError(f"{len(cameras)} intrinsics for {len(images)} images")
+        masks = [None] * len(images) if seen is None else list(seen)
+        if len(masks) != len(images):
+            raise ValueError(f"{len(masks)} masks of what was seen for {len(images)} images")
         groups: dict[tuple, list[int]] = {}
         for index, (rgb, camera) in enumerate(zip(images, cameras, strict=True)):
             kind = (tuple(rgb.shape), isinstance(rgb, torch.Tensor), camera is None)
@@ -306,7 +310,8 @@ class SharpDepthPipeline:
         outputs: dict[int, SharpDepthOutput] = {}
         for (*_, unknown), members in groups.items():
             chosen = None if unknown else [cameras[i] for i in members]
-            made = self._run([images[i] for i in members], chosen, call)
+            chosen_masks = [masks[i] for i in members]
+            made = self._run([images[i] for i in members], chosen, chosen_masks, call)
             outputs.update(zip(members, made, strict=True))
         return [outputs[index] for index in range(len(images))]
 
@@ -323,6 +328,7 @@ class SharpDepthPipeline:
         self,
         images: list[Array],
         cameras: list[Intrinsics] | None,
+        masks: list[Array | None],
         call: _Call,
         noise: tuple[Array, Array | None] | None = None,
         memory: DraftMemory | None = None,
@@ -333,11 +339,11 @@ class SharpDepthPipeline:
             if self._ended is not None:  # of a frame on another stream, whose buffers these are
                 torch.cuda.current_stream(self.device).wait_event(self._ended)
             self._widen_after_overflow()  # of an earlier frame, on a GPU
-            outputs = self._frame(images, cameras, call, noise, memory)
+            outputs = self._frame(images, cameras, masks, call, noise, memory)
             # A GPU's frame has not ended yet. It overflows to the metric depth, as any frame whose
             # sharpened depth cannot be fitted; here the frame is made again.
             while self.device.type != "cuda" and self._widen_after_overflow():
-                outputs = self._frame(images, cameras, call, noise, memory)
+                outputs = self._frame(images, cameras, masks, call, noise, memory)
             if self.device.type == "cuda":
                 self._ended = torch.cuda.current_stream(self.device).record_event()
             return outputs
@@ -370,6 +376,7 @@ class SharpDepthPipeline:
         self,
         images: list[Array],
         cameras: list[Intrinsics] | None,
+        masks: list[Array | None],
         call: _Call,
         noise: tuple[Array, Array | None] | None,
         memory: DraftMemory | None,
@@ -379,6 +386,7 @@ class SharpDepthPipeline:
             pictures = [_checked_image(rgb) for rgb in images]
             height, width = pictures[0].shape[:2]
             matrices = _camera_batch(cameras, width, height)
+            seen = self._mask_batch(masks, width, height)
             batch = self.engine.transfers.upload(pictures).permute(0, 3, 1, 2)
             image = to_processing_size(
                 batch, matrices, self._resolution(call, batch), self._padding_multiple
@@ -394,16 +402,19 @@ class SharpDepthPipeline:
                     timer, image, pictures, draws, call, memory
                 )
             else:
-                metric, affine, discrepancy, flat = self._generate(timer, image, draws, call)
+                metric, affine, discrepancy, flat = self._align_generator(timer, image, draws, call)
             with timer.stage("align"):
                 metric_full = image.restore(metric.depth)
                 affine, discrepancy = image.restore(affine), image.restore(discrepancy)
                 # The released aligned baseline fits on all pixels, the sharpener where both agree.
                 sharp = call.mode == "sharpdepth"
+                mask = (1 - discrepancy) > AGREEMENT if sharp else None
+                if seen is not None:
+                    mask = seen if mask is None else mask & seen
                 alignment = align(
                     affine,
                     metric_full,
-                    mask=(1 - discrepancy) > AGREEMENT if sharp else None,
+                    mask=mask,
                     space="depth" if sharp else self.generator.space,
                     fit=call.fit or self.fit,
                 )
@@ -412,11 +423,16 @@ class SharpDepthPipeline:
                 if call.fallback:
                     usable = alignment.sound.view(-1, 1, 1, 1) & depth.isfinite()
                     depth = depth.where(usable, metric_full)
-        answers = {
+        maps = {
             "depth": depth,
             "metric_depth": metric_full,
             "discrepancy": discrepancy,
             "affine_depth": affine,
+        }
+        if seen is not None:
+            maps = {n: None if m is None else m.where(seen, torch.nan) for n, m in maps.items()}
+        answers = {
+            **maps,
             "intrinsics": _cameras_of(matrices, metric.intrinsics, image),
             "scale": alignment and alignment.scale,
             "shift": alignment and alignment.shift,
@@ -427,6 +443,22 @@ class SharpDepthPipeline:
             if not isinstance(images[0], torch.Tensor):
                 answers = self.engine.transfers.download(answers)
         return [SharpDepthOutput(answers, index, timer) for index in range(len(images))]
+
+    def _mask_batch(
+        self, masks: list[Array | None], width: int, height: int
+    ) -> torch.Tensor | None:
+        """bool [B, 1, H, W] on the device; None where every pixel of every image was seen."""
+        if all(mask is None for mask in masks):
+            return None
+        everything = torch.ones(height, width, dtype=torch.bool)
+        chosen = [everything if mask is None else torch.as_tensor(mask) for mask in masks]
+        for mask in chosen:
+            if mask.shape != (height, width) or mask.dtype != torch.bool:
+                raise ValueError(
+                    f"seen is {mask.dtype} {list(mask.shape)}; give a bool mask "
+                    f"{[height, width]} of the image's size"
+                )
+        return torch.stack([mask.to(self.device) for mask in chosen])[:, None]
 
     def _check(self, call: _Call) -> None:
         """Raises ValueError for arguments that this pipeline cannot run with."""
@@ -479,16 +511,18 @@ class SharpDepthPipeline:
         first and both encodings are one batch.
         """
         run, side = self.engine.run, self.engine.side
-        draft = None
+        kept = None
         if memory is not None:
-            # A draft of networks that have been replaced since has another precision.
+            # A generator pass of networks that have been replaced since has another precision.
             key = image.rgb.shape, image.size, call, len(self._widenings)
-            draft = memory.recall(key, pictures[0])
+            kept = memory.recall(key, pictures[0])
+        generated = None
         if self.engine.schedule == "parallel" and self._shared_latents:
             side.fork()
             with timer.stage("encode"):
-                (image_latent,) = run("image", self._encode_image, image.rgb)
-            made = self._draft(timer, image_latent, noise, call) if draft is None else None
+                (z_i,) = run("image", self._encode_image, image.rgb)
+            if kept is None:
+                generated = self._generate(timer, z_i, noise, call)
             # Enqueued second: the VAE's few long kernels keep the GPU busy while the host
             # launches f_D's many short ones.
             with side.beside():
@@ -501,97 +535,73 @@ class SharpDepthPipeline:
             with timer.stage("encode"):
                 if self.engine.schedule == "sequential":
                     encoded = run("depth", self._encode_depth, metric.depth)
-                    (image_latent,) = run("image", self._encode_image, image.rgb)
+                    (z_i,) = run("image", self._encode_image, image.rgb)
                 else:
-                    image_latent, *encoded = run("both", self._encode_both, image.rgb, metric.depth)
-            made = None
+                    z_i, *encoded = run("both", self._encode, image.rgb, metric.depth)
             if not self._shared_latents:
-                made = self._foreign_draft(timer, image, metric.depth, noise, call)
-            elif draft is None:
-                made = self._draft(timer, image_latent, noise, call)
-        normalised, metric_latent, *extent = encoded
-        extent = DepthRange(*extent)
-        if made is not None:
-            latent, drawn = made
+                generated = self._generate_foreign(timer, image, metric.depth, noise, call)
+            elif kept is None:
+                generated = self._generate(timer, z_i, noise, call)
+        depth = method.EncodedDepth(*encoded)
+        if generated is not None:
+            z_g, d_g = generated
             if memory is not None:
-                memory.keep(Draft(latent, drawn, extent))
+                memory.keep(Draft(z_g, d_g, depth.range))
         else:
-            latent, drawn = draft.latent, extent.carry(draft.drawn, draft.extent)
+            z_g, d_g = kept.latent, depth.range.carry(kept.drawn, kept.extent)
         with timer.stage("gate"):
-            gated, discrepancy = run(
+            z_gated, e = run(
                 ("gate", call.gate),
-                partial(self._gate, call.gate),
-                normalised,
-                metric_latent,
-                latent,
-                drawn,
+                partial(method.gate, self._sharpener, kind=call.gate),
+                depth.z_d,
+                depth.n,
+                z_g,
+                d_g,
                 noise.gate,
             )
         with timer.stage("sharpen"):
-            (sharpened,) = run("sharpen", self._redraw, image_latent, gated)
+            (d_s,) = run("sharpen", self._sharpen_latent, z_i, z_gated)
         if self._watch is not None:
-            self._watch.look_at(drawn, sharpened)
-        return metric, sharpened, discrepancy, extent.flat
+            self._watch.look_at(d_g, d_s)
+        return metric, d_s, e, depth.flat
 
     # The passes of the method: of tensors alone, so that the engine can record and replay them.
 
     def _encode_image(self, rgb: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """z_i."""
-        return (self._encoder.encode(rgb * 2 - 1),)
+        return (method.encode_image(self._encoder, rgb * 2 - 1),)
 
     def _encode_depth(self, metric_depth: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """n, z_d, and the range that n is on."""
-        extent = DepthRange.of(metric_depth)
-        normalised = extent.normalise(metric_depth)
-        latent = self._encoder.encode(normalised.expand(-1, 3, -1, -1))
-        return normalised, latent, extent.near, extent.extent, extent.flat
+        return method.encode_depth(self._encoder, metric_depth)
 
-    def _encode_both(
-        self, rgb: torch.Tensor, metric_depth: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
-        """z_i, then as `_encode_depth`, by one pass of the encoder."""
-        extent = DepthRange.of(metric_depth)
-        normalised = extent.normalise(metric_depth)
-        pair = torch.cat([normalised.expand(-1, 3, -1, -1), rgb * 2 - 1])
-        latent, image_latent = self._encoder.encode(pair).chunk(2)
-        return image_latent, normalised, latent, extent.near, extent.extent, extent.flat
+    def _encode(self, rgb: torch.Tensor, metric_depth: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        z_i, depth = method.encode(self._encoder, rgb * 2 - 1, metric_depth)
+        return z_i, *depth
 
-    def _draft(self, timer, image_latent, noise: Noise, call: _Call) -> tuple[torch.Tensor, ...]:
-        """z_g and d_g."""
+    def _sharpen_latent(self, z_i, z_gated) -> tuple[torch.Tensor, ...]:
+        return method.sharpen(self._sharpener, self._decoder, z_i, z_gated)[1:]
 
-        def draft(image_latent, *noise):
-            latent = self._generator.generate(image_latent, *(noise or (None,)), call.lotus_steps)
-            return latent, self._draft_decoder.decode(latent).mean(1, keepdim=True)
+    def _generate(self, timer, z_i, noise: Noise, call: _Call) -> tuple[torch.Tensor, ...]:
+        """Step 6: z_g and d_g."""
+
+        def generate(z_i, *noise):
+            given = noise[0] if noise else None
+            return method.generate(
+                self._generator, self._generator_decoder, z_i, given, call.lotus_steps
+            )
 
         start = () if noise.generator is None else (noise.generator,)
         with timer.stage("generate"):
-            return self.engine.run(("draft", call.lotus_steps), draft, image_latent, *start)
+            return self.engine.run(("generate", call.lotus_steps), generate, z_i, *start)
 
-    def _foreign_draft(self, timer, image, metric_depth, noise: Noise, call: _Call):
+    def _generate_foreign(self, timer, image, metric_depth, noise: Noise, call: _Call):
         """z_g and d_g of a generator with another latent space, or of disparity: its depth crosses
         over as an image."""
         with timer.stage("generate"):
             affine = self._draw(image.rgb, noise.generator, call.lotus_steps)
-            extent = DepthRange.of(metric_depth)
-            drawn = self._as_normalised_depth(affine, metric_depth, extent)
-            return self._encoder.encode(drawn.expand(-1, 3, -1, -1)), drawn
+            d_g = self._as_normalised_depth(affine, metric_depth, DepthRange.of(metric_depth))
+            return self._encoder.encode(d_g.expand(-1, 3, -1, -1)), d_g
 
-    def _gate(
-        self, gate: Gate, normalised, metric_latent, latent, drawn, noise
-    ) -> tuple[torch.Tensor, ...]:
-        """z' and e."""
-        discrepancy = discrepancy_map(drawn, normalised)
-        renoised = self._sharpener.renoise(latent, noise)
-        stride = self._sharpener.stride
-        strength = gate_strength(gate, discrepancy)
-        return gate_latent(strength, renoised, metric_latent, stride), discrepancy
-
-    def _redraw(self, image_latent, gated) -> tuple[torch.Tensor, ...]:
-        """d_s."""
-        latent = self._sharpener.predict(image_latent, gated)
-        return (self._decoder.decode(latent).mean(1, keepdim=True),)
-
-    def _generate(self, timer, image, noise: Noise, call: _Call):
+    def _align_generator(self, timer, image, noise: Noise, call: _Call):
         """The generator alone: metric depth, its map in [0, 1], where they disagree, flatness."""
         metric = self._measure(timer, image)
         with timer.stage("generate"):

@@ -3,7 +3,7 @@
 
 import glob
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 
 from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.export.depth_files import (
+    is_turned,
+    read_rgb,
     write_depth_exr,
     write_depth_png,
     write_npy,
@@ -22,6 +24,8 @@ from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
+from sharpdepth_ros.recordings.stages import Picture
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 _ENDINGS = {
@@ -103,12 +107,66 @@ def _images_below(folder: Path, output: Path) -> Iterator[Path]:
             yield path
 
 
+class Once:
+    """Tells each text once, from any thread."""
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        self._tell, self._told = tell, set()
+
+    def __call__(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)
+
+
+def read_picture(path: Path, camera: GivenCamera | None, tell: Callable[[str], object]) -> Picture:
+    """An image file as it is given to the pipeline.
+
+    A camera is of the sensor's rows and columns: its picture is not turned by an EXIF orientation,
+    and it is rectified where the camera has a lens. A photo of an unknown camera is turned upright.
+
+    Args:
+        path: of the file.
+        camera: of the picture; None where it is not known.
+        tell: called with what the user should know of how both are used.
+
+    Raises:
+        ValueError: the file is no image, or the camera is another's.
+    """
+    turned = is_turned(path)
+    if camera is None:
+        if turned:
+            tell("photos with an EXIF orientation are turned upright, and so is their depth")
+        return Picture(read_rgb(path, upright=True), form="upright")
+    if turned:
+        tell(
+            "the EXIF orientation of pictures is ignored, for --intrinsics are those of the "
+            "sensor's rows and columns; depth is of the picture as the sensor has it"
+        )
+    return picture_of(read_rgb(path), camera, tell)
+
+
+def picture_of(
+    rgb: np.ndarray, camera: GivenCamera | None, tell: Callable[[str], object]
+) -> Picture:
+    """A picture, uint8 [H, W, 3], without lens; arguments as in `read_picture`."""
+    if camera is None:
+        return Picture(rgb)
+    height, width = rgb.shape[:2]
+    for remark in camera.remarks(width, height):
+        tell(remark)
+    image = camera.rectify(rgb)
+    form = "rectified" if image.resampled else "sensor"
+    return Picture(image.rgb, image.camera.matrix, image.seen, form)
+
+
 def write_depth_files(
     target: Path,
     rgb: np.ndarray,
     out: SharpDepthOutput,
     formats: Iterable[str],
     facts: Mapping[str, Any] | None = None,
+    form: str = "sensor",
 ) -> None:
     """Write the depth of an image, each file whole or not at all, and last the .json beside them.
 
@@ -119,6 +177,7 @@ def write_depth_files(
         formats: some of png (16 bit, millimetres), npy and exr (float32, metres), preview
             (colours), ply, metric (npy, metres: the metric model alone), discrepancy (npy, 0 to 1).
         facts: for the .json, besides camera, fit and timings.
+        form: for it, too: `Picture.form`.
     """
     writers = {
         "png": lambda file: write_depth_png(file, out.depth),
@@ -136,6 +195,7 @@ def write_depth_files(
             writers[name](file)
     summary = {
         "intrinsics": None if out.intrinsics is None else out.intrinsics.tolist(),
+        "picture": form,
         "aligned": out.aligned,
         "scale": out.scale if np.isfinite(out.scale) else None,
         "shift": out.shift if np.isfinite(out.shift) else None,

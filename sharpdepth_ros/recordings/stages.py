@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,8 @@ Job = TypeVar("Job")
 #: What a bad input may raise; the others are done nevertheless. RuntimeError: of the device.
 FAILURES = (ValueError, OSError, RuntimeError, MemoryError)
 
-Infer = Callable[[Sequence[np.ndarray], Sequence[np.ndarray | None]], list[SharpDepthOutput]]
+#: Of images and their cameras; and of `Picture.seen`, by that name, where an image has it.
+Infer = Callable[..., list[SharpDepthOutput]]
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,15 @@ class Picture:
     Attributes:
         rgb: uint8 [H, W, 3].
         intrinsics: [3, 3] pixels, or None.
+        seen: bool [H, W], False where the camera saw nothing; None where it saw every pixel.
+        form: what was done to the file's picture: "sensor" is nothing, "upright" turned by its EXIF
+            orientation, "rectified" resampled.
     """
 
     rgb: np.ndarray
     intrinsics: np.ndarray | None = None
+    seen: np.ndarray | None = None
+    form: Literal["sensor", "upright", "rectified"] = "sensor"
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,28 @@ def batches_of(pipe: SharpDepthPipeline, **options: object) -> Infer:
         options: of each call, such as mode.
     """
 
-    def infer(images, cameras):
+    def infer(images, cameras, seen=None):
         if hasattr(pipe, "batch"):
-            return pipe.batch(images, cameras, **options)
-        return [pipe(rgb, camera, **options) for rgb, camera in zip(images, cameras, strict=True)]
+            masks = {} if seen is None else {"seen": seen}
+            return pipe.batch(images, cameras, **masks, **options)
+        masks = [{} if mask is None else {"seen": mask} for mask in seen or [None] * len(images)]
+        return [
+            pipe(rgb, camera, **mask, **options)
+            for rgb, camera, mask in zip(images, cameras, masks, strict=True)
+        ]
 
     return infer
+
+
+def infer_pictures(infer: Infer, pictures: Sequence[Picture]) -> list[SharpDepthOutput]:
+    """The outputs of pictures of one size."""
+    masks = [picture.seen for picture in pictures]
+    partly_seen = any(mask is not None for mask in masks)
+    return infer(
+        [picture.rgb for picture in pictures],
+        [picture.intrinsics for picture in pictures],
+        **({"seen": masks} if partly_seen else {}),
+    )
 
 
 def run_jobs(
@@ -151,7 +173,7 @@ class _Run(Generic[Job]):
         group = self._groups.pop(kind)
         pictures = [picture for _, picture in group]
         try:
-            outputs = self._infer([p.rgb for p in pictures], [p.intrinsics for p in pictures])
+            outputs = infer_pictures(self._infer, pictures)
         except FAILURES as error:
             if len(group) == 1:
                 self._writing.append((Done(group[0][0], error=error), None))

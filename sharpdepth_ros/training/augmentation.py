@@ -3,7 +3,7 @@
 
 import torch
 
-from sharpdepth_ros.pipeline.discrepancy import DepthRange
+from sharpdepth_ros.refiners.discrepancy import DepthRange
 
 
 def random_part_of_range(depth: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,9 @@
 """Training images: any folder of images, or synthetic frames that bring depth and camera."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -10,12 +12,15 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sharpdepth_ros.export.depth_files import read_rgb
-from sharpdepth_ros.recordings.images import SUFFIXES
+from sharpdepth_ros.export.depth_files import decode_image
+from sharpdepth_ros.recordings.images import SUFFIXES, read_picture
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 from sharpdepth_ros.synthetic import SampleOptions, read_frame, render_sample
 from sharpdepth_ros.training.config import DataConfig
 from sharpdepth_ros.training.order import SampleKey
+
+_BLOCKS = 160
+"""Blocks along an image's longer edge in which `largest_window` looks."""
 
 MOST_MISSES = 64
 """Unreadable images in a row after which a data set is given up."""
@@ -155,11 +160,25 @@ class ImageFolder(_Frames):
         self._files = self._files[: config.frames]
         if not self._files:
             raise ValueError(f"{root} holds no image ({', '.join(sorted(SUFFIXES))})")
+        # `sharpdepth bag extract` writes them beside the pictures.
+        masks = root.with_name("valid")
+        self._root = root
+        self._masks = {p.relative_to(masks).with_suffix(""): p for p in masks.rglob("*.png")}
         self._camera = None if config.intrinsics is None else read_intrinsics(config.intrinsics)
         super().__init__(config, len(self._files), seed)
 
     def _read(self, index: int) -> tuple:
-        return read_rgb(self._files[index]), None, self._camera
+        file = self._files[index]
+        picture = read_picture(file, self._camera, partial(warnings.warn, stacklevel=2))
+        rgb, camera, seen = picture.rgb, picture.intrinsics, picture.seen
+        mask = self._masks.get(file.relative_to(self._root).with_suffix(""))
+        if mask is not None:
+            seen = _read_mask(mask, rgb) if seen is None else seen & _read_mask(mask, rgb)
+        if seen is None:
+            return rgb, None, camera
+        # No mask for the losses: a latent of the VAE is of many pixels, and one that the camera
+        # never saw would be in all of them.
+        return window(rgb, None, camera, *largest_window(seen))
 
     def _name(self, index: int) -> str:
         return str(self._files[index])
@@ -279,6 +298,38 @@ def fit_to(rgb, depth, camera, width: int, height: int) -> tuple:
     return window(rgb, depth, camera, left, top, width, height)
 
 
+def largest_window(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """A window in which a mask, bool [H, W], is true everywhere: the largest, to a few pixels.
+
+    Returns:
+        Its first column and row, width and height.
+
+    Raises:
+        ValueError: there is none.
+    """
+    # Whole blocks of pixels, so that an image takes milliseconds.
+    step = max(1, max(mask.shape) // _BLOCKS)
+    rows, columns = (edge // step for edge in mask.shape)
+    blocks = mask[: rows * step, : columns * step].reshape(rows, step, columns, step)
+    best, largest = (0, 0, 0, 0), 0
+    above = np.zeros(columns + 1, np.int64)  # true blocks in a row, up to this one
+    for y, row in enumerate(blocks.all(axis=(1, 3))):
+        above[:-1] = np.where(row, above[:-1] + 1, 0)
+        open_ones: list[tuple[int, int]] = []  # (where it begins, how high it is), ever higher
+        for x, height in enumerate(above.tolist()):  # the last one is 0 and closes them all
+            begin = x
+            while open_ones and open_ones[-1][1] >= height:
+                begin, closed = open_ones.pop()
+                if closed * (x - begin) > largest:
+                    largest = closed * (x - begin)
+                    best = begin, y - closed + 1, x - begin, closed
+            open_ones.append((begin, height))
+    if not largest:
+        raise ValueError("the camera saw no window of this picture")
+    x, y, width, height = (edge * step for edge in best)
+    return x, y, width, height
+
+
 def window(rgb, depth, camera, x: int, y: int, width: int, height: int) -> tuple:
     """The window of an image, its depth and its camera that begins at column x, row y."""
     rows, columns = slice(y, y + height), slice(x, x + width)
@@ -286,6 +337,18 @@ def window(rgb, depth, camera, x: int, y: int, width: int, height: int) -> tuple
         camera = camera - np.array([[0, 0, x], [0, 0, y], [0, 0, 0]])
     depth = None if depth is None else np.ascontiguousarray(depth[rows, columns])
     return np.ascontiguousarray(rgb[rows, columns]), depth, camera
+
+
+def _read_mask(path: Path, rgb: np.ndarray) -> np.ndarray:
+    """bool [H, W] of a picture: where a mask's file is not 0.
+
+    Raises:
+        ValueError: it is of another size.
+    """
+    mask = decode_image(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION) > 0
+    if mask.shape != rgb.shape[:2]:
+        raise ValueError(f"{path} is {list(mask.shape)}, its picture {list(rgb.shape[:2])}")
+    return mask
 
 
 def _folder(config: DataConfig, source: str) -> Path:

@@ -8,27 +8,30 @@ from pathlib import Path
 
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
-from sharpdepth_ros.recordings.images import find_images
+from sharpdepth_ros.recordings.images import Once, find_images, read_picture
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
+from sharpdepth_ros.recordings.stages import Picture
 from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame, chosen_of
 
 
 def run_of_images(
     inputs: Sequence[Path],
-    infer: Callable[[np.ndarray], SharpDepthOutput],
+    infer: Callable[[Picture], SharpDepthOutput],
     settings: dict[str, str],
     mode: str = "sharpdepth",
+    camera: GivenCamera | None = None,
     only: int | None = None,
 ) -> Run:
     """The depth of every image.
 
     Args:
         inputs: image files, and folders with their subfolders.
-        infer: uint8 [H, W, 3] to an output with numpy maps.
+        infer: a picture to an output with numpy maps.
         settings: what `infer` was made with, for people.
         mode: of the pipeline.
+        camera: of the images; None where it is not known.
         only: number of the one image to take, from 0; None takes all.
 
     Raises:
@@ -38,16 +41,17 @@ def run_of_images(
     sources = images_of(inputs, only)
     problems: list[str] = []
     remarks: list[str] = []
+    remark = Once(remarks.append)
 
     def frames() -> Iterator[ViewFrame]:
         for source in sources:
             try:
-                rgb = read_rgb(source)
-                out = infer(rgb)
+                picture = read_picture(source, camera, remark)
+                out = infer(picture)
             except (ValueError, OSError) as error:
                 problems.append(f"{source} was left out: {error}")
                 continue
-            frame = frame_of_output(source.name, rgb, out, mode)
+            frame = frame_of_output(source.name, picture.rgb, out, mode)
             if out.discrepancy is not None and not out.aligned:
                 remarks.append(f"{source}: no sound alignment; its depth is the metric model's")
             if frame.camera is None:

@@ -94,7 +94,7 @@ def _read_result(path: Path) -> ViewFrame:
     return ViewFrame(
         name,
         depth,
-        rgb=_image(file("preview.png"), facts.get("source"), depth),
+        rgb=_image(file("preview.png"), facts, depth),
         camera=_camera(facts.get("intrinsics"), depth),
         metric_depth=metric,
         discrepancy=_map(file("discrepancy.npy"), depth),
@@ -104,13 +104,14 @@ def _read_result(path: Path) -> ViewFrame:
     )
 
 
-def _image(preview: Path, source: list | None, depth: np.ndarray) -> np.ndarray | None:
+def _image(preview: Path, facts: dict, depth: np.ndarray) -> np.ndarray | None:
     """The image that the depth is of, from the preview or from where it was."""
     if preview.is_file():
         # The preview is the image with its depth to the right of it.
         return np.ascontiguousarray(read_rgb(preview)[:, : depth.shape[1]])
-    if source and Path(source[0]).is_file():
-        rgb = read_rgb(Path(source[0]))
+    source, form = facts.get("source"), facts.get("picture", "upright")
+    if source and form != "rectified" and Path(source[0]).is_file():
+        rgb = read_rgb(Path(source[0]), upright=form == "upright")
         return rgb if rgb.shape[:2] == depth.shape else None
     return None
 

@@ -12,7 +12,7 @@ BUNDLED = "bundled"
 
 DEMO_NOTICE = (
     "demo models: small networks, trained for some hours on synthetic rooms. They show what the "
-    'method does; do not let a robot rely on them. Real weights: see README, "Weights".'
+    "method does; do not let a robot rely on them. Released weights: see docs/weights.md."
 )
 """What a program says first when it runs on the demo models."""
 

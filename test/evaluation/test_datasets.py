@@ -7,6 +7,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
 from sharpdepth_ros.evaluation.datasets import (
@@ -75,6 +76,48 @@ def test_a_plain_folder_may_have_one_camera_per_image_and_depth_in_metres(tmp_pa
     dataset = open_dataset("folder", tmp_path)
     assert [dataset[i].intrinsics[0, 0] for i in range(2)] == [100, 101]
     assert dataset[1].valid.all()
+
+
+def lens_folder(root, **fields):
+    """A picture and its depth as a barrel lens bends them; both have the columns in them."""
+    columns = np.tile(np.arange(160, dtype=np.uint8), (120, 1))
+    write_png(root / "rgb" / "one.png", np.repeat(columns[..., None], 3, axis=-1))
+    (root / "depth").mkdir()
+    np.save(root / "depth" / "one.npy", 1 + columns.astype(np.float32))
+    write_png(root / "valid" / "one.png", np.full((120, 160), 255, np.uint8))
+    camera = {"k": [95, 0, 80, 0, 95, 60, 0, 0, 1], "d": [-0.28, 0.07, 0, 0, 0]}
+    camera["p"] = [68, 0, 80, 0, 0, 68, 60, 0, 0, 0, 1, 0]
+    camera |= {"distortion_model": "plumb_bob", "width": 160, "height": 120} | fields
+    write_bytes(root / "intrinsics.json", json.dumps(camera).encode())
+    return open_dataset("folder", root)
+
+
+def test_picture_depth_and_masks_of_a_plain_folder_go_through_the_lens_together(tmp_path):
+    with pytest.warns(UserWarning, match="pictures are rectified with them"):
+        sample = lens_folder(tmp_path)[0]
+    assert 0.6 < sample.valid.mean() < 0.98
+    assert not sample.valid[0, 0]
+    assert np.isnan(sample.depth[0, 0])
+    shown = sample.rgb[..., 0][sample.valid].astype(int)
+    np.testing.assert_allclose(sample.depth[sample.valid] - 1, shown, atol=1)
+    assert sample.intrinsics[0, 0] == 68
+
+
+def test_depth_is_not_turned_with_the_camera(tmp_path):
+    turn = cv2.Rodrigues(np.array([0.0, 0.1, 0.0]))[0]
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="leave the matrix out"):
+        lens_folder(tmp_path, r=turn.ravel().tolist())[0]
+
+
+def test_a_picture_and_its_depth_are_read_as_the_sensor_has_them(tmp_path):
+    pixels = cv2.blur(RNG.integers(0, 255, (16, 24, 3), dtype=np.uint8), (5, 5))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    (tmp_path / "rgb").mkdir(), (tmp_path / "depth").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "rgb/one.jpg", quality=98, exif=exif.tobytes())
+    np.save(tmp_path / "depth/one.npy", random_depth(16, 24))
+    rgb = open_dataset("folder", tmp_path)[0].rgb.astype(int)
+    assert np.abs(rgb - pixels).mean() < 5 < np.abs(rgb[::-1, ::-1] - pixels).mean()
 
 
 def test_synthetic_frames_are_a_plain_folder(tmp_path):

@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth as numbers in files and as colours."""
 
+import struct
+
+import cv2
 import numpy as np
+import pytest
 
 from sharpdepth_ros.export.colormap import colorize_depth, colorize_discrepancy
-from sharpdepth_ros.export.depth_files import to_millimetres
+from sharpdepth_ros.export.depth_files import (
+    is_turned,
+    read_rgb,
+    to_millimetres,
+    without_orientation,
+)
 
 
 def test_millimetres_saturate_and_never_wrap():
@@ -37,3 +46,34 @@ def test_agreement_is_blue_and_disagreement_is_red():
     agree, disagree = colorize_discrepancy(np.array([[0.1, 0.95]]))[0].astype(int)
     assert agree[2] > agree[0]
     assert disagree[0] > disagree[2]
+
+
+def jpeg_with_exif(order, orientation):
+    """A JPEG of 16x8 pixels whose EXIF data has one byte order and one entry."""
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 16, 3), np.uint8)
+    data = cv2.imencode(".jpg", pixels)[1].tobytes()
+    tiff = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8)
+    tiff += struct.pack(f"{order}HHHIHHI", 1, 0x0112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + tiff
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_loses_its_orientation_and_nothing_else(tmp_path, order, orientation):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg_with_exif(order, orientation))
+    assert is_turned(path) == (orientation != 1)
+    as_stored = read_rgb(path)
+    assert as_stored.shape == (8, 16, 3)
+    assert np.array_equal(read_rgb(path, upright=True), as_stored) == (orientation == 1)
+    plain = without_orientation(path.read_bytes())
+    assert plain == jpeg_with_exif(order, 1)
+    path.write_bytes(plain)
+    np.testing.assert_array_equal(read_rgb(path, upright=True), as_stored)
+
+
+@pytest.mark.parametrize("cut", range(0, 60, 3))
+def test_a_jpeg_that_is_cut_off_stays_as_it_is(cut):
+    data = jpeg_with_exif("<", 1)[:cut]
+    assert without_orientation(data) == data

@@ -5,8 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from sharpdepth_ros.geometry.camera import CameraModel, Distortion
-from sharpdepth_ros.geometry.rectification import Calibration, Rectifier
+from sharpdepth_ros.geometry.calibration import Calibration
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.geometry.lens import Distortion
+from sharpdepth_ros.geometry.rectification import Rectifier
 
 RAW = CameraModel(320, 240, 200.0, 205.0, 162.0, 118.0)
 RECTIFIED = CameraModel(320, 240, 180.0, 180.0, 158.0, 121.0)
@@ -33,7 +35,7 @@ def test_a_point_in_space_lands_where_the_rectified_camera_sees_it(lens):
         columns, rows = np.meshgrid(np.arange(320), np.arange(240))
         blob = 255 * np.exp(-((columns - u) ** 2 + (rows - v) ** 2) / 8)
         rgb[:] = blob[..., None]
-        found = rectify(rgb)[..., 0].astype(float)
+        found = rectify(rgb).rgb[..., 0].astype(float)
         centre = (np.array([columns, rows]) * found).sum(axis=(1, 2)) / found.sum()
         expected = RECTIFIED.matrix @ (rotation @ point)
         np.testing.assert_allclose(centre, expected[:2] / expected[2], atol=0.15)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of models is what the code, the command line and the README say."""
+"""The table of models is what the code, the command line and the documentation say."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,13 @@ from sharpdepth_ros.models.registry import NATIVE
 from sharpdepth_ros.weights.catalogue import CATALOGUE, models_table
 from sharpdepth_ros.weights.locate import locate
 
-README = Path(__file__).parents[2] / "README.md"
+WEIGHTS_PAGE = Path(__file__).parents[2] / "docs/weights.md"
 
 
-def test_the_command_and_the_readme_show_the_table(capsys):
+def test_the_command_and_the_documentation_show_the_table(capsys):
     assert main(["models"]) == 0
     assert capsys.readouterr().out.strip() == models_table()
-    assert models_table() in README.read_text()
+    assert models_table() in WEIGHTS_PAGE.read_text()
 
 
 def test_names_are_unique_within_a_kind():

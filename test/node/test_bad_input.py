@@ -54,10 +54,6 @@ BAD = {
         lambda: (image(GOOD), camera_info(W * 2, H * 2)),
         "the image is 64x48, but camera_info",
     ),
-    "no size": (
-        lambda: (image(GOOD), _with(camera_info(W, H), width=0, height=0)),
-        "camera image size 0x0 is empty",
-    ),
     "an unknown lens": (
         lambda: (image(GOOD), camera_info(W, H, distortion_model="bottle", d=[0.1])),
         "distortion model 'bottle' is not known",
@@ -107,7 +103,7 @@ def test_bad_frames_are_counted_by_cause_and_the_next_good_one_is_used(start_nod
     ("image_fields", "info_fields", "begins", "ends"),
     [
         ({"encoding": "x" * 70_000}, {}, "image encoding 'xxx", "bayer_grbg16)"),
-        ({}, {"d": [0.1] * 10_000}, "camera_info: plumb_bob takes 4 or 5", "0.1, 0.1]"),
+        ({}, {"d": [0.1] * 10_000}, "camera_info: plumb_bob takes 4 or 5", "model to 0"),
     ],
     ids=["letters", "coefficients"],
 )

@@ -40,6 +40,45 @@ def test_the_rectified_camera_is_k_where_p_is_not_set():
     assert not calibration.has_projection
 
 
+def test_an_offset_alone_is_a_region_of_interest():
+    info = camera_info(640, 480)
+    info.roi = RegionOfInterest(x_offset=100, y_offset=60)
+    camera = calibration_from_info(info).raw
+    assert (camera.width, camera.height) == (540, 420)
+    assert (camera.cx, camera.cy) == (info.k[2] - 100, info.k[5] - 60)
+
+
+@pytest.mark.parametrize(
+    ("fields", "raw"),
+    [
+        ({}, (320, 240, 1.0, 0.0)),
+        ({"binning_x": 2, "binning_y": 2}, (320, 240, 0.5, 0.0)),
+        ({"roi": RegionOfInterest(x_offset=40, width=320, height=240)}, (320, 240, 1.0, 40.0)),
+        (
+            {
+                "roi": RegionOfInterest(x_offset=40, width=640, height=480),
+                "binning_x": 2,
+                "binning_y": 2,
+            },
+            (320, 240, 0.5, 40.0),
+        ),
+    ],
+)
+def test_where_camera_info_has_no_size_the_image_has_it(fields, raw):
+    info = camera_info(640, 480, **fields)
+    info.width = info.height = 0
+    camera = calibration_from_info(info, (320, 240)).raw
+    width, height, scale, offset = raw
+    assert (camera.width, camera.height) == (width, height)
+    assert camera.fx == info.k[0] * scale
+    assert camera.cx == (info.k[2] - offset) * scale
+
+
+def test_a_matrix_that_mirrors_is_no_rotation():
+    with pytest.raises(ValueError, match="R is no rotation"):
+        calibration_from_info(camera_info(640, 480, r=np.diag([1.0, 1.0, -1.0]).ravel()))
+
+
 def test_a_matrix_that_is_no_rotation_is_refused():
     with pytest.raises(ValueError, match="R is no rotation"):
         calibration_from_info(camera_info(640, 480, r=np.arange(9.0)))

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from sharpdepth_ros.node import launching, parameter_docs, topics
+from sharpdepth_ros.node import launching, parameter_docs, ros_compat, topics
 from sharpdepth_ros.node.launching import (
     PROFILE,
     argument_descriptions,
@@ -59,9 +59,9 @@ def test_the_node_takes_the_parameters_file(start_node, peer):
 def test_the_voxel_layer_listens_to_the_cloud_as_ros_types_it():
     costmap = yaml.safe_load((CONFIG / "nav2_voxel.yaml").read_text())
     layer = costmap["local_costmap"]["local_costmap"]["ros__parameters"]["voxel_layer"]
-    source = layer[layer["observation_sources"]]
-    assert source["topic"] == f"/{topics.POINTS}"
-    assert source["data_type"] == "PointCloud2"
+    for name in layer["observation_sources"].split():
+        assert layer[name]["topic"] == f"/{topics.POINTS}"
+        assert layer[name]["data_type"] == "PointCloud2"
 
 
 def test_rviz_shows_topics_the_node_has():
@@ -112,14 +112,29 @@ def test_cameras_are_names():
 class TestLargeMessages:
     PROFILE = CONFIG / "fastdds_large_messages.xml"
 
-    def test_the_profile_is_set_for_fast_dds(self):
+    @pytest.mark.parametrize(
+        ("library", "variable"),
+        [
+            ("lib/libfastdds.so.3.2", "FASTDDS_DEFAULT_PROFILES_FILE"),
+            ("lib/libfastrtps.so.2.14", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+            ("lib/aarch64-linux-gnu/libfastrtps.so.2.6.8", "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ],
+    )
+    @pytest.mark.parametrize("place", ["installation", "wheels"])
+    def test_the_profile_is_given_to_the_fast_dds_that_is_installed(
+        self, place, library, variable, monkeypatch, tmp_path
+    ):
+        (tmp_path / library).parent.mkdir(parents=True)
+        (tmp_path / library).touch()
+        environment = {"AMENT_PREFIX_PATH": f"{tmp_path / 'mine'}:{tmp_path}"}
+        if place == "wheels":
+            monkeypatch.setattr(ros_compat.sys, "prefix", str(tmp_path))
+            environment = {}
         for rmw in ("", "rmw_fastrtps_cpp"):
-            variables, _ = large_message_environment(self.PROFILE, {"RMW_IMPLEMENTATION": rmw})
-            assert variables == {"FASTDDS_DEFAULT_PROFILES_FILE": str(self.PROFILE)}
-
-    def test_fast_dds_2_has_another_variable(self):
-        variables, _ = large_message_environment(self.PROFILE, {"ROS_DISTRO": "jazzy"})
-        assert list(variables) == ["FASTRTPS_DEFAULT_PROFILES_FILE"]
+            for distribution in ("", "jazzy", "kilted"):  # it says nothing of wheels
+                told = {"RMW_IMPLEMENTATION": rmw, "ROS_DISTRO": distribution}
+                variables, _ = large_message_environment(self.PROFILE, environment | told)
+                assert variables == {variable: str(self.PROFILE)}
 
     @pytest.mark.parametrize(
         "environment",
@@ -164,5 +179,5 @@ class TestLargeMessages:
         assert int(shared.find("segment_size").text) >= 4 * 1280 * 720 * 16
 
 
-def test_the_readme_shows_the_parameter_table():
-    assert parameter_docs.markdown() in (ROOT / "README.md").read_text()
+def test_the_documentation_shows_the_parameter_table():
+    assert (ROOT / "docs/parameters.md").read_text() == parameter_docs.markdown()

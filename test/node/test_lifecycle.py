@@ -6,6 +6,8 @@ import time
 
 import numpy as np
 import pytest
+from lifecycle_msgs.msg import Transition as TransitionMessage
+from lifecycle_msgs.srv import ChangeState
 from rclpy import get_rmw_implementation_identifier
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
@@ -57,10 +59,73 @@ def test_shutdown_works_in_every_state(steps, number, start_node, peer):
     assert "rror" not in node.log
 
 
-def test_a_transition_that_is_not_possible_is_refused_and_changes_nothing(start_node, peer):
-    start_node(stand_in=True, autostart=False)
-    assert not peer.transition("activate")
-    assert peer.state() == "unconfigured"
+@pytest.mark.parametrize(
+    ("steps", "impossible"),
+    [
+        ([], ["activate", "deactivate", "cleanup"]),
+        (["configure"], ["configure", "deactivate"]),
+        (["configure", "activate"], ["configure", "activate", "cleanup"]),
+    ],
+    ids=["unconfigured", "inactive", "active"],
+)
+def test_a_transition_that_is_not_possible_is_refused_and_changes_nothing(
+    steps, impossible, start_node, peer
+):
+    node = start_node(stand_in=True, autostart=False)
+    for step in steps:
+        assert peer.transition(step)
+    state = peer.state()
+    for name in impossible:
+        assert not peer.transition(name)
+        assert peer.state() == state
+    for nonsense in (TransitionMessage(id=99), TransitionMessage(label="fly")):
+        request = ChangeState.Request(transition=nonsense)
+        assert not peer.call(ChangeState, "sharpdepth/change_state", request).success
+    assert peer.state() == state
+    assert node.log.lower().count("transition") >= len(impossible) + 1  # each is logged
+    assert "Traceback" not in node.log
+
+
+def _bring_up_as_nav2_does(peer):
+    """The calls of nav2_lifecycle_manager (changeStateForNode), and what it takes for success.
+
+    Up to Jazzy it counts the state afterwards alone, since Kilted the answer too.
+    """
+    for name, state in (("configure", "inactive"), ("activate", "active")):
+        assert peer.transition(name)
+        assert peer.state() == state
+
+
+def test_a_lifecycle_manager_takes_over_a_node_that_autostart_has_brought_up(start_node, peer):
+    depths = peer.listen("depth/image_rect", Image)
+    node = start_node(stand_in=True)
+    peer.wait_until(lambda: "state: active" in node.log)
+    _bring_up_as_nav2_does(peer)
+    assert node.log.count("and metric model") == 1  # the models stay
+    peer.become_camera()
+    peer.send_until_seen(*_frame(), depths)
+    assert "configure requested after autostart: the node is inactive now" in node.log
+    # From here on it is a managed node as any other.
+    assert not peer.transition("configure")
+    assert peer.state() == "active"
+    assert peer.transition("deactivate")
+    assert peer.transition("cleanup")
+    _bring_up_as_nav2_does(peer)
+
+
+def test_a_lifecycle_manager_that_asks_while_autostart_loads_waits_and_takes_over(start_node, peer):
+    node = start_node(stand_in=True, model="loadsleep=1")
+    peer.wait_until(lambda: "loading" in node.log)
+    _bring_up_as_nav2_does(peer)
+    assert node.process.poll() is None
+
+
+def test_a_lifecycle_manager_configures_where_autostart_could_not(start_node, peer):
+    node = start_node(stand_in=True, model="loadfail")
+    peer.wait_until(lambda: "cannot load the models" in node.log)
+    assert not peer.transition("configure")
+    assert peer.set_parameters(model="sleep=0")[0]
+    _bring_up_as_nav2_does(peer)
 
 
 def test_configure_fails_with_one_line_and_can_be_repeated(start_node, peer):

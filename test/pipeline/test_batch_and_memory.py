@@ -11,9 +11,9 @@ from diffusers import AutoencoderTiny
 from sharpdepth_ros import SharpDepthPipeline
 from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
-from sharpdepth_ros.pipeline.discrepancy import DepthRange
 from sharpdepth_ros.pipeline.draft_memory import DraftMemory
 from sharpdepth_ros.pipeline.presets import PRESETS, Preset
+from sharpdepth_ros.refiners.discrepancy import DepthRange
 
 K = np.array([[60.0, 0, 40], [0, 62.0, 30], [0, 0, 1]])
 

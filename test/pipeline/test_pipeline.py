@@ -214,3 +214,45 @@ def test_the_fit_of_a_call_is_the_one_that_is_made(pipe, given_metric_model, mod
 def test_a_bad_argument_is_named_with_its_value(pipe, image, options, message):
     with pytest.raises(ValueError, match=message):
         pipe(image, **{"processing_resolution": 0, **options})
+
+
+@pytest.mark.parametrize("mode", ["sharpdepth", "aligned", "metric"])
+def test_what_the_camera_never_saw_is_in_no_map(pipe, mode):
+    seen = np.ones((60, 80), bool)
+    seen[:20, :30] = False
+    out = pipe(scene(), mode=mode, seen=seen, processing_resolution=64)
+    whole = pipe(scene(), mode=mode, processing_resolution=64)
+    for name in ("depth", "metric_depth", "discrepancy", "affine_depth"):
+        values = getattr(out, name)
+        if values is not None:
+            np.testing.assert_array_equal(np.isnan(values), ~seen, err_msg=name)
+    np.testing.assert_array_equal(out.metric_depth[seen], whole.metric_depth[seen])
+
+
+def test_what_the_camera_never_saw_takes_no_part_in_the_alignment(pipe):
+    seen = np.ones((60, 80), bool)
+    seen[:, :50] = False
+    out = pipe(scene(), seen=seen, processing_resolution=64)
+    whole = pipe(scene(), processing_resolution=64)
+    affine, metric = (
+        torch.from_numpy(m)[None, None] for m in (whole.affine_depth, whole.metric_depth)
+    )
+    agree = torch.from_numpy((1 - whole.discrepancy > AGREEMENT) & seen)[None, None]
+    expected = align(affine, metric, mask=agree, fit=pipe.fit)
+    assert out.scale == pytest.approx(expected.scale.item(), rel=1e-5)
+    assert out.scale != pytest.approx(whole.scale, rel=1e-3)
+
+
+def test_images_of_a_batch_have_their_own_masks(pipe):
+    seen = np.zeros((60, 80), bool)
+    seen[10:] = True
+    first, second = pipe.batch(
+        [scene(), scene()], seen=[None, seen], mode="metric", processing_resolution=64
+    )
+    assert np.isfinite(first.depth).all()
+    np.testing.assert_array_equal(np.isfinite(second.depth), seen)
+
+
+def test_a_mask_of_another_size_is_refused_with_both(pipe):
+    with pytest.raises(ValueError, match=r"seen is torch.bool \[60, 81\].*\[60, 80\]"):
+        pipe(scene(), seen=np.ones((60, 81), bool))

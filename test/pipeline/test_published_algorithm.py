@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sharpdepth_ros import SharpDepthPipeline
-from sharpdepth_ros.pipeline.discrepancy import gate_latent
+from sharpdepth_ros.refiners.discrepancy import gate_latent
 
 
 def golden(data, name, case):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets: any folder of images, synthetic frames, mirroring, and an order that can resume."""
 
+import json
 from itertools import islice
 
 import cv2
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 from sharpdepth_ros.training.config import DataConfig
-from sharpdepth_ros.training.data import collate, fit_to, open_data
+from sharpdepth_ros.training.data import collate, fit_to, largest_window, open_data
 from sharpdepth_ros.training.order import BatchOrder, SampleKey
 
 
@@ -140,3 +142,61 @@ def test_processes_share_the_samples_of_an_epoch():
     orders = [iter(BatchOrder(8, 2, seed=1, process=p, processes=2)) for p in (0, 1)]
     indices = [key.index for order in orders for batch in islice(order, 2) for key in batch]
     assert sorted(indices) == list(range(8))
+
+
+def test_training_windows_have_no_pixel_that_the_camera_never_saw(tmp_path):
+    folder = tmp_path / "rgb"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), np.full((240, 320, 3), 200, np.uint8))
+    camera = tmp_path / "camera.json"
+    wide = {"k": [190, 0, 160, 0, 190, 120, 0, 0, 1], "d": [-0.28, 0.07, 0, 0, 0]}
+    wide["p"] = [100, 0, 160, 0, 0, 100, 120, 0, 0, 0, 1, 0]
+    camera.write_text(json.dumps(wide | {"distortion_model": "plumb_bob"}))
+    config = DataConfig(path=str(folder), width=64, height=48, intrinsics=str(camera))
+    (rgb, _, matrix, *_) = open_data(config, seed=0)[SampleKey(0, 0)]
+    assert (rgb == 200).all()
+    read = read_intrinsics(str(camera)).rectify(np.zeros((240, 320, 3), np.uint8))
+    x, y, width, height = largest_window(read.seen)
+    assert read.seen[y : y + height, x : x + width].all()
+    # The lens keeps about as many pixels across as its projection shrinks.
+    assert width * height > 0.6 * read.seen.sum()
+    assert matrix[0, 0] == pytest.approx(100 * max(64 / width, 48 / height), rel=0.02)
+
+
+def test_a_mask_beside_the_pictures_keeps_windows_to_what_it_holds(tmp_path):
+    (tmp_path / "rgb/left").mkdir(parents=True)
+    (tmp_path / "valid/left").mkdir(parents=True)
+    image = np.full((48, 64, 3), 200, np.uint8)
+    image[:, :20] = 0
+    cv2.imwrite(str(tmp_path / "rgb/left/a.png"), image)
+    cv2.imwrite(str(tmp_path / "valid/left/a.png"), image[..., 0])
+    options = {"path": str(tmp_path / "rgb"), "width": 32, "height": 24}
+    for native in ({}, {"native_crop": True}):
+        data = open_data(DataConfig(**options, **native), seed=0)
+        for draw in range(4):
+            assert (data[SampleKey(0, draw)][0] == 200).all()
+
+
+def test_a_picture_that_the_camera_saw_nothing_of_is_named(tmp_path):
+    for folder, value in (("rgb", 200), ("valid", 0)):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "a.png"), np.full((48, 64, 3), value, np.uint8))
+    data = open_data(DataConfig(path=str(tmp_path / "rgb"), width=32, height=24), seed=0)
+    with pytest.raises(ValueError, match=r"a\.png: the camera saw no window of this picture"):
+        data[SampleKey(0, 0)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_largest_window_is_the_largest(seed):
+    mask = np.random.default_rng(seed).random((9, 12)) > 0.25
+    x, y, width, height = largest_window(mask)
+    areas = [
+        h * w
+        for top in range(9)
+        for left in range(12)
+        for h in range(1, 10 - top)
+        for w in range(1, 13 - left)
+        if mask[top : top + h, left : left + w].all()
+    ]
+    assert mask[y : y + height, x : x + width].all()
+    assert width * height == max(areas)

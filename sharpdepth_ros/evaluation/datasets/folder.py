@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Anyone's own data: folders rgb/ and depth/, and what else there is."""
 
+import warnings
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,9 +11,9 @@ from sharpdepth_ros.evaluation.datasets.base import DepthDataset, MissingData, S
 from sharpdepth_ros.evaluation.files import SUFFIXES, read_depth, read_mask
 from sharpdepth_ros.export.depth_files import MILLIMETRES
 from sharpdepth_ros.recordings.images import SUFFIXES as IMAGE_SUFFIXES
+from sharpdepth_ros.recordings.intrinsics_files import SUFFIXES as CAMERA_SUFFIXES
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 
-CAMERA_SUFFIXES = (".txt", ".npy", ".json", ".yaml")
 MASK_SUFFIXES = (".png", ".npy")
 
 
@@ -78,14 +79,28 @@ class FolderDataset(DepthDataset):
             or self._beside("frames", name, (".json",))
             or self._beside(".", "intrinsics", CAMERA_SUFFIXES)
         )
-        return Sample(
-            name,
-            self._rgb(image),
-            depth,
-            np.ones(depth.shape, bool) if valid is None else read_mask(valid),
-            None if camera is None else read_intrinsics(str(camera)),
-            None if edges is None else read_mask(edges),
-        )
+        rgb = self._rgb(image)
+        valid = np.ones(depth.shape, bool) if valid is None else read_mask(valid)
+        edges = None if edges is None else read_mask(edges)
+        if camera is None:
+            return Sample(name, rgb, depth, valid, None, edges)
+        height, width = rgb.shape[:2]
+        given = read_intrinsics(str(camera))
+        for remark in given.remarks(width, height):
+            warnings.warn(remark, stacklevel=2)
+        rectifier = given.rectifier(width, height)
+        matrix = rectifier.calibration.rectified.matrix
+        if rectifier.calibration.is_rectified or depth.shape != (height, width):
+            return Sample(name, rgb, depth, valid, matrix, edges)
+        if not np.allclose(rectifier.calibration.rotation, np.eye(3).ravel(), atol=1e-6):
+            raise ValueError(
+                f"{camera} has a rectification matrix that turns the camera, and the depth of "
+                f"{name} is along the axis of the one that is not turned: leave the matrix out"
+            )
+        # Depth and masks are of the picture, and go through the lens as it does.
+        depth, valid = rectifier.nearest(depth), rectifier.nearest(valid)
+        edges = None if edges is None else rectifier.nearest(edges)
+        return Sample(name, rectifier(rgb).rgb, depth, valid, matrix, edges)
 
     def _beside(self, folder: str, name: str, suffixes: tuple[str, ...]) -> Path | None:
         paths = (self.root / folder / f"{name}{suffix}" for suffix in suffixes)

@@ -36,6 +36,7 @@ from sharpdepth_ros.recordings.bags.frames import CameraStream, Recorded, Select
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
 from sharpdepth_ros.recordings.bags.work_folder import BagForm, WorkFolder
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
 from sharpdepth_ros.recordings.problems import Problems
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class DepthRun:
         outputs: names of its output topics, some of `node.topics.OUTPUTS`.
         selection: part of the bag and frames.
         form: of the new bag.
-        intrinsics: [3, 3] pixels, instead of the bag's camera_info.
+        intrinsics: instead of the bag's camera_info.
         checkpoint: seconds of work that a kill may cost.
     """
 
@@ -127,7 +128,7 @@ class DepthRun:
     outputs: Sequence[str]
     selection: Selection
     form: BagForm
-    intrinsics: np.ndarray | None = None
+    intrinsics: GivenCamera | None = None
     checkpoint: float = 300.0
 
     def identity(self, bag: Bag) -> dict[str, Any]:
@@ -141,7 +142,7 @@ class DepthRun:
             "outputs": sorted(self.outputs),
             "selection": asdict(self.selection),
             "form": asdict(self.form),
-            "intrinsics": None if self.intrinsics is None else self.intrinsics.tolist(),
+            "intrinsics": None if self.intrinsics is None else repr(self.intrinsics),
         }
 
     def frames_expected(self, bag: Bag) -> int:
@@ -195,7 +196,14 @@ def add_depth(
         # The streams see the whole bag again, and find what they found; what frames met is kept.
         stream_problems = Problems()
         streams = [
-            CameraStream(camera, run.parameters, run.selection, stream_problems, run.intrinsics)
+            CameraStream(
+                camera,
+                run.parameters,
+                run.selection,
+                stream_problems,
+                run.intrinsics,
+                remarks.note,
+            )
             for camera in run.cameras
         ]
         problems = Problems(done.problems)

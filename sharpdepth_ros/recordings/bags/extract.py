@@ -5,8 +5,14 @@
        /intrinsics/STAMP.txt    their pinhole camera, 3 x 3 in pixels
        /intrinsics.txt          the same, where it is one for all
        /depth/STAMP.png|npy     ground truth, where a depth topic is given
+       /valid/STAMP.png         0 where the rectified picture shows what the sensor never saw
 
-With several cameras there is a folder of each camera's namespace below rgb, intrinsics and depth.
+`valid` is written where there are such pixels, as in the corners of a barrel lens; they hold a
+repeated border in the picture, and no depth. JPEGs are taken over as they are, but for their EXIF
+orientation: camera and depth are of the sensor's rows and columns, and so is the picture.
+
+With several cameras there is a folder of each camera's namespace below rgb, intrinsics, depth and
+valid.
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ import cv2
 import numpy as np
 from rosbags.serde import SerdeError
 
-from sharpdepth_ros.export.depth_files import write_npy, write_rgb
+from sharpdepth_ros.export.depth_files import without_orientation, write_npy, write_rgb
 from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.node.images import compressed_to_rgb, image_to_rgb
@@ -34,6 +40,7 @@ from sharpdepth_ros.recordings.bags.depth_images import depth_of_message
 from sharpdepth_ros.recordings.bags.frames import CameraStream, Recorded, Selection, recorded
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
 from sharpdepth_ros.recordings.problems import Problems
 
 #: Frames, and depth images, that wait for their other half.
@@ -51,7 +58,8 @@ class Extraction:
         depth: topic of depth images of the same view; with several cameras below each namespace.
             A frame is then taken only with its depth.
         image_format: png, jpg, or auto: the recorded JPEG where the picture is not changed.
-        intrinsics: [3, 3] pixels, instead of the bag's camera_info.
+        intrinsics: instead of the bag's camera_info.
+        tell: called with what the user should know of how these are used.
     """
 
     cameras: Sequence[Camera]
@@ -59,7 +67,8 @@ class Extraction:
     selection: Selection
     depth: str | None = None
     image_format: str = "auto"
-    intrinsics: np.ndarray | None = None
+    intrinsics: GivenCamera | None = None
+    tell: Callable[[str], object] = print
 
 
 def extract_frames(
@@ -104,7 +113,7 @@ class _Taker:
         self._name = camera.image_name
         self._without_info = not camera.info and run.intrinsics is None
         self._stream = CameraStream(
-            camera, run.parameters, run.selection, bag.problems, run.intrinsics
+            camera, run.parameters, run.selection, bag.problems, run.intrinsics, run.tell
         )
         if self._without_info:
             self._problems.note(f"{self._name} has no camera_info: pictures are taken as they are")
@@ -152,10 +161,12 @@ class _Taker:
         name = Path(self._folder) / f"{stamp.sec}_{stamp.nanosec:09d}"
         try:
             if self._without_info:
-                rgb, camera = _as_it_is(frame), None
+                rgb, camera, seen, resampled = _as_it_is(frame), None, None, False
             else:
-                rgb, camera = self._pictures(frame, self._run.parameters.rectify, {})
-            metres = None if depth is None else self._fitting_depth(depth, rgb)
+                image = self._pictures(frame, self._run.parameters.rectify, {})
+                rgb, camera, seen = image.rgb, image.camera, image.seen
+                resampled = image.resampled
+            metres = None if depth is None else self._fitting_depth(depth, rgb, seen)
         except (BadInput, ValueError) as error:
             cause = f", {error.cause}" if isinstance(error, BadInput) else ""
             self._problems.add(f"{self._name}: frames left out{cause}", str(error))
@@ -165,34 +176,36 @@ class _Taker:
         if camera is not None:
             self.found.add(camera)
             _write_camera(self._output / "intrinsics" / f"{name}.txt", camera)
+        if seen is not None:
+            _write_mask(self._output / "valid" / name, seen)
         # The picture last: readers list pictures, and look for the rest beside them.
-        self._write_picture(self._output / "rgb" / name, rgb, frame)
+        self._write_picture(self._output / "rgb" / name, rgb, None if resampled else frame)
         self.count += 1
         self._on_frame()
 
-    def _fitting_depth(self, message: Any, rgb: np.ndarray) -> np.ndarray:
+    def _fitting_depth(self, message: Any, rgb: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
         depth = depth_of_message(message)
         if depth.shape != rgb.shape[:2]:
             raise ValueError(
                 f"the depth is {depth.shape[1]}x{depth.shape[0]} and the image "
                 f"{rgb.shape[1]}x{rgb.shape[0]}: ground truth has to be registered to the image"
             )
+        if seen is not None:
+            depth[~seen] = 0 if depth.dtype == np.uint16 else np.nan
         return depth
 
-    def _write_picture(self, path: Path, rgb: np.ndarray, frame: Frame) -> None:
+    def _write_picture(self, path: Path, rgb: np.ndarray, frame: Frame | None) -> None:
+        """Args: the picture, and the frame that has it as it is, if one has."""
         kind = self._run.image_format
         if kind == "auto":
-            data = bytes(frame.image.data) if hasattr(frame.image, "format") else b""
-            if data.startswith(b"\xff\xd8") and self._is_unchanged(frame):
+            data = bytes(frame.image.data) if hasattr(frame and frame.image, "format") else b""
+            if data.startswith(b"\xff\xd8"):
                 with written_whole(_with_suffix(path, ".jpg")) as file:
-                    file.write_bytes(data)
+                    file.write_bytes(without_orientation(data))
                 return
             kind = "png"
         with written_whole(_with_suffix(path, f".{kind}")) as file:
             write_rgb(file, rgb)
-
-    def _is_unchanged(self, frame: Frame) -> bool:
-        return self._without_info or not (self._run.parameters.rectify and np.any(frame.info.d))
 
 
 @dataclass(frozen=True)
@@ -228,6 +241,11 @@ def _with_suffix(path: Path, suffix: str) -> Path:
 def _write_camera(path: Path, camera: CameraModel) -> None:
     with written_whole(path) as file:
         np.savetxt(file, camera.matrix, fmt="%.12g")
+
+
+def _write_mask(path: Path, mask: np.ndarray) -> None:
+    with written_whole(_with_suffix(path, ".png")) as file:
+        file.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
 
 
 def _write_depth(path: Path, depth: np.ndarray) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 from rosbags.serde import SerdeError
 
+from sharpdepth_ros.node.camera_info import raw_camera_info
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.processing import Frame
 from sharpdepth_ros.node.synchronisation import make_synchroniser
@@ -21,6 +21,7 @@ from sharpdepth_ros.recordings.bags import rosbags_messages as messages
 from sharpdepth_ros.recordings.bags.cameras import Camera
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
 from sharpdepth_ros.recordings.problems import Problems
 
 #: Numbers from here on are a Unix time in seconds (1973), below they count from the bag's begin.
@@ -123,7 +124,8 @@ class CameraStream:
         parameters: Parameters,
         selection: Selection,
         problems: Problems,
-        intrinsics: np.ndarray | None = None,
+        intrinsics: GivenCamera | None = None,
+        tell: Callable[[str], object] = lambda text: None,
     ) -> None:
         """Starts with nothing received.
 
@@ -132,11 +134,12 @@ class CameraStream:
             parameters: sync and sync_slop are read.
             selection: every and min_interval are read.
             problems: gets what cannot be used.
-            intrinsics: [3, 3] pixels, instead of the bag's camera_info.
+            intrinsics: instead of the bag's camera_info.
+            tell: called with what the user should know of how these are used.
         """
         self.camera, self.images = camera, 0
         self._sync, self._selection, self._problems = parameters.sync, selection, problems
-        self._intrinsics = intrinsics
+        self._intrinsics, self._tell = intrinsics, tell
         self._paired: list[Frame] = []
         self._frames = 0
         self._newest: int | None = None
@@ -221,16 +224,15 @@ class CameraStream:
                 return
         else:
             width, height = image.width, image.height
-        k = np.asarray(self._intrinsics, np.float64)
-        info = messages.MESSAGES.camera_info(
-            header=image.header,
-            width=width,
-            height=height,
-            distortion_model="plumb_bob",
-            d=np.zeros(5),
-            k=k.ravel(),
-            r=np.eye(3).ravel(),
-            p=np.hstack((k, np.zeros((3, 1)))).ravel(),
+        try:
+            calibration = self._intrinsics.calibration(width, height)
+        except ValueError as error:
+            self._problems.add(f"{self.camera.image_name}: images of another size", str(error))
+            self._frames += 1
+            return
+        for remark in self._intrinsics.remarks(width, height):
+            self._tell(remark)
+        self._pairs.add_info(
+            raw_camera_info(calibration, image.header, messages.MESSAGES.camera_info)
         )
-        self._pairs.add_info(info)
         self._pairs.add_image(image)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,17 @@ from tqdm import tqdm
 from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES
 from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.pipeline.processes import Processes
-from sharpdepth_ros.recordings.images import write_depth_files
+from sharpdepth_ros.recordings.images import picture_of, write_depth_files
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
 from sharpdepth_ros.recordings.problems import Problems
-from sharpdepth_ros.recordings.stages import FAILURES, Done, Infer, Picture, run_jobs
+from sharpdepth_ros.recordings.stages import (
+    FAILURES,
+    Done,
+    Infer,
+    Picture,
+    infer_pictures,
+    run_jobs,
+)
 from sharpdepth_ros.recordings.videos.reading import Video, VideoFrame
 from sharpdepth_ros.recordings.videos.side_by_side import SideBySide
 from sharpdepth_ros.recordings.videos.writing import PieceOfVideo, join_pieces
@@ -43,11 +51,12 @@ class VideoRun:
         end: likewise; None for its end.
         near: metres of the brightest colour; None: from a look at the whole video.
         far: metres of the darkest colour; likewise.
-        intrinsics: [3, 3] pixels, or None.
+        intrinsics: the camera, or None.
         facts: what else decides the result; JSON values.
         workers: threads that write files.
         batch: frames at once.
         piece: frames of a piece.
+        tell: called with what the user should know of how the camera is used.
     """
 
     source: Path
@@ -58,11 +67,12 @@ class VideoRun:
     end: float | None = None
     near: float | None = None
     far: float | None = None
-    intrinsics: np.ndarray | None = None
+    intrinsics: GivenCamera | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     workers: int = 2
     batch: int = 1
     piece: int = _PIECE
+    tell: Callable[[str], object] = print
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -120,7 +130,8 @@ def depth_of_video(
         ValueError: the file is no video, or holds no frame of the chosen part.
     """
     problems = Problems()
-    video = Video(run.source, problems)
+    # A camera is of the sensor's rows and columns.
+    video = Video(run.source, problems, upright=run.intrinsics is None)
     work = run.output / f"{run.name}_depth.part"
     summary = run.output / f"{run.name}_depth.json"
     if not restart and _says(summary, run.identity) and not work.exists():
@@ -197,7 +208,8 @@ def _range_of(
         values = []
         for rgb in video.sample(_SAMPLES) if None in (run.near, run.far) else ():
             with contextlib.suppress(*FAILURES):  # told when the frame's turn comes
-                depth = infer([rgb], [run.intrinsics])[0].depth[::4, ::4]
+                picture = picture_of(rgb, run.intrinsics, run.tell)
+                depth = infer_pictures(infer, [picture])[0].depth[::4, ::4]
                 values.append(depth[np.isfinite(depth) & (depth > 0)])
         pooled = np.concatenate([*values, np.zeros(0, np.float32)])
         near, far = np.quantile(pooled, NEAR_FAR_QUANTILES).tolist() if pooled.size else (1.0, 10.0)
@@ -237,13 +249,13 @@ def _do_pieces(
     def write(job: tuple[int, VideoFrame], picture: Picture, out: Any) -> None:
         if frame_formats:
             target = run.output / run.name / f"{job[1].number:06d}"
-            write_depth_files(target, picture.rgb, out, frame_formats)
+            write_depth_files(target, picture.rgb, out, frame_formats, form=picture.form)
 
     piece: _Piece | None = None
     with contextlib.ExitStack() as stack:
         for done in run_jobs(
             jobs(),
-            lambda job: Picture(job[1].rgb, run.intrinsics),
+            lambda job: picture_of(job[1].rgb, run.intrinsics, run.tell),
             infer,
             write,
             workers=run.workers,
@@ -296,18 +308,18 @@ class _Piece:
         self._part: PieceOfVideo | None = None
 
     def add(self, done: Done[tuple[int, VideoFrame]]) -> None:
-        out, frame = done.output, done.job[1]
+        out, frame, rgb = done.output, done.job[1], done.picture.rgb
         self._frames += 1
         self._fallbacks += not out.aligned and self._run.facts.get("mode") != "metric"
         if "video" not in self._run.formats:
             return
         if self._compose is None:
-            height, width = _first_size(self._record.parent, frame.rgb)
+            height, width = _first_size(self._record.parent, rgb)
             self._compose = SideBySide(width, height, *self._near_far)
             self._part = PieceOfVideo(
                 self._file, self._compose.size, self._video.rate, self._video.time_base
             )
-        self._part.add(self._compose(frame.rgb, out.depth), frame.time - self._video.begin)
+        self._part.add(self._compose(rgb, out.depth), frame.time - self._video.begin)
 
     def finish(self) -> None:
         if self._part is not None:

@@ -26,7 +26,7 @@ class VideoFrame:
     Attributes:
         number: counted from 0 in the whole video.
         time: in the video's ticks (see `Video.time_base`).
-        rgb: uint8 [H, W, 3], upright.
+        rgb: uint8 [H, W, 3].
     """
 
     number: int
@@ -45,13 +45,19 @@ class Video:
         problems: what cannot be read.
     """
 
-    def __init__(self, path: Path, problems: Problems) -> None:
+    def __init__(self, path: Path, problems: Problems, upright: bool = True) -> None:
         """Reads its head.
+
+        Args:
+            path: of the file.
+            problems: gets what cannot be read.
+            upright: turn the frames as the file says. Otherwise they are the sensor's rows and
+                columns.
 
         Raises:
             ValueError: it is no video.
         """
-        self.path, self.problems = path, problems
+        self.path, self.problems, self._upright = path, problems, upright
         try:
             with av.open(str(path)) as container:
                 if not container.streams.video:
@@ -121,7 +127,7 @@ class Video:
                 except av.FFmpegError:
                     continue  # read() counts what is damaged
                 if frame is not None:
-                    yield _upright(frame)
+                    yield self._pixels(frame)
 
     def _decoded(self) -> Iterator[VideoFrame]:
         number, last, step = 0, None, max(round(1 / (self.rate * self.time_base)), 1)
@@ -134,7 +140,7 @@ class Video:
                     if time is not None:
                         self.problems.add("time jumps back", f"at frame {number}")
                     time = (self.begin if last is None else last) + step
-                yield VideoFrame(number, time, _upright(frame))
+                yield VideoFrame(number, time, self._pixels(frame))
                 number, last = number + 1, time
         if self.frames and number < self.frames - 1:
             self.problems.note(f"{number} of {self.frames} frames could be read")
@@ -153,8 +159,7 @@ class Video:
                 self.problems.note("reading ended early", str(error))
                 return
 
-
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    rgb = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+    def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
+        rgb = frame.to_ndarray(format="rgb24")
+        turns = round(getattr(frame, "rotation", 0) / 90) % 4 if self._upright else 0
+        return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb

@@ -11,7 +11,7 @@ from torch import nn
 
 from sharpdepth_ros.models.checkpoint_files import load_network
 from sharpdepth_ros.models.weights_digest import weights_digest
-from sharpdepth_ros.pipeline.discrepancy import DepthRange
+from sharpdepth_ros.refiners.discrepancy import DepthRange
 from sharpdepth_ros.training.checkpoint_folder import (
     SmallBase,
     find_checkpoint,

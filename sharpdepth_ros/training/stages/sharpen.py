@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SharpDepth's training: distils a sharpener from Lotus and a metric model, without labels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,8 +10,10 @@ from typing import Literal
 import torch
 from torch import nn
 
+from sharpdepth_ros.models.diffusion import DepthDiffusion
 from sharpdepth_ros.models.registry import load_metric_model
-from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map
+from sharpdepth_ros.refiners import sharpdepth as method
+from sharpdepth_ros.refiners.discrepancy import Gate
 from sharpdepth_ros.training.checkpoint_folder import (
     find_checkpoint,
     load_for_training,
@@ -18,7 +22,6 @@ from sharpdepth_ros.training.checkpoint_folder import (
 from sharpdepth_ros.training.data import Batch, mirror
 from sharpdepth_ros.training.disk_cache import DiskCache
 from sharpdepth_ros.training.ema import Ema
-from sharpdepth_ros.training.gating import Gate, GateNoise, gated_input
 from sharpdepth_ros.training.losses import noise_aware_reconstruction, sds_distillation
 
 
@@ -30,7 +33,7 @@ class SharpenOptions:
         lotus: f_G: a name, a folder, or the folder of a Lotus training. The student starts
             as its copy.
         metric_model: f_D: a name, a folder, or the folder of a metric training.
-        gate: where noise goes (see `training.gating`).
+        gate: where noise goes (see `refiners.discrepancy.gate_strength`).
         gate_noise: "released" (the generator's latent, noised) or "pure" (the paper).
         gate_probability: share of the samples that get the gated latent; the others get noise.
         teacher: what makes the generator pass: the student's moving average "ema", the frozen
@@ -44,7 +47,7 @@ class SharpenOptions:
     lotus: str
     metric_model: str
     gate: Gate = "noise-aware"
-    gate_noise: GateNoise = "released"
+    gate_noise: method.GateNoise = "released"
     gate_probability: float = 0.8
     teacher: Literal["ema", "lotus", "student"] = "ema"
     reconstruction_weight: float = 0.4
@@ -97,40 +100,27 @@ class SharpenStage:
         with torch.no_grad():
             metric = mirror(self._metric_depth(batch), batch.flip)
             batch = batch.mirrored()
-            extent = DepthRange.of(metric)
-            normalised = extent.normalise(metric)
-            images = batch.rgb.float() / 127.5 - 1
-            pair = torch.cat([normalised.expand(-1, 3, -1, -1), images])
-            metric_latent, image_latent = student.encode(pair).chunk(2)
-            generated = self._generate(image_latent, torch.randn_like(image_latent))
-            drawn = student.decode(generated).mean(1, keepdim=True)
-            discrepancy = discrepancy_map(drawn, normalised)
-            noise = torch.randn_like(image_latent)
-            gated = gated_input(
-                student,
-                options.gate,
-                options.gate_noise,
-                discrepancy,
-                generated,
-                metric_latent,
-                noise,
+            z_i, depth = method.encode(student, batch.rgb.float() / 127.5 - 1, metric)
+            with self._teacher() as teacher:
+                z_g, d_g = method.generate(teacher, student, z_i, torch.randn_like(z_i))
+            noise = torch.randn_like(z_i)
+            z_gated, e = method.gate(
+                student, depth.z_d, depth.n, z_g, d_g, noise, options.gate, options.gate_noise
             )
             shown = torch.rand(len(metric), 1, 1, 1, device=metric.device)
-            given = torch.where(shown < options.gate_probability, gated, noise)
-        latent = student.predict(image_latent, given)
+            given = torch.where(shown < options.gate_probability, z_gated, noise)
+        z_s, d_s = method.sharpen(student, student, z_i, given)
         with torch.no_grad():
-            renoised = student.renoise(latent, torch.randn_like(latent))
-            prior = lotus.predict(image_latent, renoised)
-        sharpened = student.decode(latent).mean(1, keepdim=True)
+            prior = lotus.predict(z_i, student.renoise(z_s, torch.randn_like(z_s)))
         signal = float(student.scheduler.alphas_cumprod[student.last_timestep])
         # The normalised form of a flat wall is its noise: nothing to reconstruct.
-        weight = discrepancy * (~extent.flat).view(-1, 1, 1, 1)
+        weight = e * (~depth.flat).view(-1, 1, 1, 1)
         parts = {
-            "sds": sds_distillation(latent, prior, signal),
-            "reconstruction": noise_aware_reconstruction(sharpened, normalised, weight),
+            "sds": sds_distillation(z_s, prior, signal),
+            "reconstruction": noise_aware_reconstruction(d_s, depth.n, weight),
         }
         loss = parts["sds"] + options.reconstruction_weight * parts["reconstruction"]
-        return loss, {**parts, "discrepancy": discrepancy.mean()}
+        return loss, {**parts, "discrepancy": e.mean()}
 
     def updated(self) -> None:
         if self.state is not None:
@@ -139,20 +129,21 @@ class SharpenStage:
     def export(self, folder: Path) -> None:
         write_trained(folder, self.network, self._base)
 
-    def _generate(self, image_latent: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """The generator pass of the teacher."""
+    @contextmanager
+    def _teacher(self) -> Iterator[DepthDiffusion]:
+        """What makes the generator pass."""
         if self._options.teacher == "lotus":
-            return self._lotus.predict(image_latent, noise)
-        if self._options.teacher == "student":
-            generated = self._student.predict(image_latent, noise)
+            yield self._lotus
+        elif self._options.teacher == "student":
+            yield self._student
             # Autocast keeps the weights that it cast here, without gradient, for the next pass.
             torch.clear_autocast_cache()
-            return generated
-        trained, self._student.unet = self._student.unet, self.state.network
-        try:
-            return self._student.predict(image_latent, noise)
-        finally:
-            self._student.unet = trained
+        else:
+            trained, self._student.unet = self._student.unet, self.state.network
+            try:
+                yield self._student
+            finally:
+                self._student.unet = trained
 
     def _metric_depth(self, batch: Batch) -> torch.Tensor:
         """f_D of the images as they are in the file, [B, 1, h, w] metres."""

@@ -2,10 +2,12 @@
 """`sharpdepth bag extract`: what is written is what the data set readers take."""
 
 import struct
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from sharpdepth_ros.cli import main
 from sharpdepth_ros.evaluation.datasets.folder import FolderDataset
@@ -14,7 +16,7 @@ from sharpdepth_ros.training.config import DataConfig
 from sharpdepth_ros.training.data import ImageFolder
 from sharpdepth_ros.training.order import SampleKey
 
-from .conftest import BEGIN, STEP, Bag, H, W, camera_info, header, image, picture
+from .conftest import BEGIN, STEP, Bag, H, W, as_jpeg, camera_info, header, image, jpeg, picture
 
 DEPTH = "/depth/registered"
 
@@ -172,3 +174,78 @@ def test_a_depth_topic_that_is_not_there_is_named(tmp_path, capsys):
     assert "no depth images on /nowhere; images are on ['/camera/image_raw']" in (
         capsys.readouterr().err
     )
+
+
+LENS = [-0.28, 0.07, 0.0, 0.0, 0.0]
+
+
+def _wide(k):
+    """P of a barrel lens that keeps all pixels of the sensor, as alpha 1 makes it."""
+    camera = cv2.getOptimalNewCameraMatrix(k.reshape(3, 3), np.array(LENS), (W, H), 1.0)[0]
+    return np.hstack([camera, np.zeros((3, 1))])
+
+
+def test_what_the_sensor_never_saw_has_no_depth_and_a_mask_says_so(tmp_path):
+    bag = Bag()
+    k = camera_info(0).k
+    bag.add_frame(0, d=np.array(LENS), p=_wide(k).ravel())
+    _add_depth(bag, 0)
+    status, out = _extract(bag, tmp_path, "--depth", DEPTH)
+    assert status == 0
+    columns, rows = cv2.initUndistortRectifyMap(
+        k.reshape(3, 3), np.array(LENS), None, _wide(k)[:, :3], (W, H), cv2.CV_32FC1
+    )
+    unseen = (columns < -0.1) | (rows < -0.1) | (columns > W - 0.9) | (rows > H - 0.9)
+    assert unseen.mean() > 0.02
+    sample = FolderDataset(out)[0]
+    assert not sample.valid[unseen].any()
+    assert np.isnan(sample.depth[unseen]).all()
+    assert sample.valid.mean() > 0.7
+    np.testing.assert_allclose(sample.depth[sample.valid], _metres(0)[sample.valid])
+
+
+def test_training_takes_windows_of_what_the_sensor_saw(tmp_path):
+    bag = Bag()
+    info = {"d": np.array(LENS), "p": _wide(camera_info(0).k).ravel()}
+    bag.add_frame(0, pixels=np.full((H, W, 3), 200, np.uint8), **info)
+    _, out = _extract(bag, tmp_path)
+    picture_file = next((out / "rgb").iterdir())
+    pixels = cv2.imread(str(picture_file))
+    pixels[cv2.imread(str(out / "valid" / picture_file.name), 0) == 0] = 0
+    cv2.imwrite(str(picture_file), pixels)  # so that a single one would show
+    config = DataConfig(
+        source="images",
+        path=str(out / "rgb"),
+        intrinsics=str(out / "intrinsics.txt"),
+        width=W // 2,
+        height=H // 2,
+        flip=False,
+    )
+    rgb, _, camera, *_ = ImageFolder(config, 0)[SampleKey(0, 0)]
+    assert (rgb == 200).all()
+    assert 0 < camera[0, 2] < W // 2
+
+
+def _with_orientation(data, orientation):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "maker"
+    segment = exif.tobytes()
+    head = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
+    return np.frombuffer(data[:2].tobytes() + head + data[2:].tobytes(), np.uint8)
+
+
+def test_a_jpeg_means_the_same_to_every_reader(tmp_path):
+    bag = Bag()
+    message = jpeg(picture(0), BEGIN)
+    turned = _with_orientation(message.data, 3)
+    bag.add_frame(0, compressed=True)
+    bag.entries[0] = (*bag.entries[0][:3], replace(message, data=turned))
+    assert not np.array_equal(
+        cv2.imdecode(turned, cv2.IMREAD_COLOR)[..., ::-1], as_jpeg(picture(0))
+    )
+    status, out = _extract(bag, tmp_path)
+    assert status == 0
+    file = next((out / "rgb").glob("*.jpg"))
+    np.testing.assert_array_equal(cv2.imread(str(file))[..., ::-1], as_jpeg(picture(0)))
+    with Image.open(file) as kept:
+        assert (kept.getexif()[0x0112], kept.getexif()[0x010F]) == (1, "maker")

@@ -4,7 +4,7 @@
 import pytest
 import torch
 
-from sharpdepth_ros.pipeline.discrepancy import DepthRange, discrepancy_map
+from sharpdepth_ros.refiners.discrepancy import DepthRange, discrepancy_map
 
 
 def normalise_metric(depth):
