@@ -13,17 +13,10 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-CAMERA_ARGUMENTS = {
-    "images": ("", str, "Folder of images to publish in a loop; empty: synthetic scenes."),
-    "intrinsics": ("", str, "Camera of that folder: fx,fy,cx,cy in pixels, or a file."),
-    "width": ("320", int, "Width of the synthetic camera in pixels."),
-    "height": ("240", int, "Height of the synthetic camera in pixels."),
-    "rate": ("10.0", float, "Images per second."),
-    "scene": ("room", str, "Synthetic scenes: room, corridor, street, shapes or random."),
-}
+from sharpdepth_ros.node.launching import CAMERA_ARGUMENTS, camera_parameters, planned
+from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -34,27 +27,26 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, _, description) in CAMERA_ARGUMENTS.items()
             ),
-            DeclareLaunchArgument("rviz", default_value="true", description="Show it in rviz2."),
+            DeclareLaunchArgument(
+                "rviz", default_value="true", description="Show the outputs in rviz2."
+            ),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(product))),
-            OpaqueFunction(function=_camera),
+            OpaqueFunction(function=_cameras),
         ]
     )
 
 
-def _camera(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    def value(name: str) -> str:
-        return LaunchConfiguration(name).perform(context)
-
+def _cameras(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    parameters = camera_parameters(context.launch_configurations)
     return [
         Node(
             package="sharpdepth_ros",
             executable="sharpdepth_camera",
             name="camera",
-            namespace=value("namespace"),
-            parameters=[
-                {name: kind(value(name)) for name, (_, kind, _) in CAMERA_ARGUMENTS.items()}
-            ],
-            remappings=[(topic, value(topic)) for topic in ("image", "camera_info")],
+            namespace=node.namespace,
+            parameters=[parameters | {"seed": seed}],
+            remappings=[(IMAGE, node.image), (CAMERA_INFO, node.camera_info)],
             output="screen",
         )
+        for seed, node in enumerate(planned(context.launch_configurations).nodes)
     ]

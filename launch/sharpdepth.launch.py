@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sharp metric depth of one camera, or of several.
 
-    ros2 launch sharpdepth_ros sharpdepth.launch.py image:=/camera/image_raw \
-        camera_info:=/camera/camera_info
-    ros2 launch sharpdepth_ros sharpdepth.launch.py cameras:=front,left image:=image_raw
+ros2 launch sharpdepth_ros sharpdepth.launch.py image:=/camera/image_raw
+ros2 launch sharpdepth_ros sharpdepth.launch.py cameras:=front,left image:=image_raw
 """
 
 from pathlib import Path
@@ -19,34 +18,14 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from sharpdepth_ros.node.launching import (
+    ARGUMENTS,
     PROFILE,
     argument_descriptions,
-    camera_names,
     large_message_environment,
     memory_environment,
-    parameters_from_text,
+    planned,
 )
 from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE, OUTPUTS
-
-ARGUMENTS = {
-    "image": ("image", "Topic of the image; relative names are in the camera's namespace."),
-    "camera_info": ("camera_info", "Topic of its camera_info, likewise."),
-    "namespace": ("", "Namespace of the node and of its outputs."),
-    "cameras": (
-        "",
-        "Several cameras, as front,left: one node each, in namespaces of these names.",
-    ),
-    "params_file": ("", "YAML file with parameters, as config/sharpdepth.yaml."),
-    "use_sim_time": ("false", "Take the time from /clock."),
-    "log_level": ("info", "debug, info, warn or error."),
-    "large_messages": (
-        "true",
-        "Set config/fastdds_large_messages.xml, if Fast DDS is used and not configured otherwise, "
-        "and keep the memory of messages.",
-    ),
-    "rviz": ("false", "Show the outputs of the (first) camera in rviz2."),
-    "rviz_frame": ("camera_optical_frame", "Fixed frame of rviz2: the image's frame_id."),
-}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -63,46 +42,33 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _launch(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    def value(name: str) -> str:
-        return LaunchConfiguration(name).perform(context)
-
+    plan = planned(context.launch_configurations)
     share = Path(get_package_share_directory("sharpdepth_ros"))
-    actions: list[LaunchDescriptionEntity] = []
-    if value("large_messages") == "true":
+    actions: list[LaunchDescriptionEntity] = [LogInfo(msg=remark) for remark in plan.remarks]
+    if plan.large_messages:
         variables, reason = large_message_environment(share / PROFILE)
         actions.append(LogInfo(msg=reason))
         variables |= memory_environment()
         actions += [SetEnvironmentVariable(name, text) for name, text in variables.items()]
-
-    given = parameters_from_text({name: value(name) for name in argument_descriptions()})
-    given["use_sim_time"] = value("use_sim_time") == "true"
-    files = [value("params_file")] if value("params_file") else []
-    names = camera_names(value("cameras"))
-    if len(names) > 1 and any(value(t).startswith("/") for t in ("image", "camera_info")):
-        raise ValueError(
-            f"image {value('image')} and camera_info {value('camera_info')} must be relative names "
-            "when there are several cameras: each is looked up in its camera's namespace"
-        )
-    namespaces = [f"{value('namespace')}/{name}" for name in names] or [value("namespace")]
-    for namespace in namespaces:
+    files = [] if plan.params_file is None else [str(plan.params_file)]
+    log_level = LaunchConfiguration("log_level").perform(context)
+    for node in plan.nodes:
         actions.append(
             Node(
                 package="sharpdepth_ros",
                 executable="sharpdepth_node",
                 name="sharpdepth",
-                namespace=namespace,
-                parameters=[*files, given],
-                remappings=[
-                    (IMAGE, value("image")),
-                    (CAMERA_INFO, value("camera_info")),
-                ],
-                ros_arguments=["--log-level", value("log_level")],
+                namespace=node.namespace,
+                parameters=[*files, plan.parameters] if plan.parameters else files,
+                remappings=[(IMAGE, node.image), (CAMERA_INFO, node.camera_info)],
+                ros_arguments=["--log-level", log_level],
                 output="screen",
                 emulate_tty=True,
             )
         )
-    if value("rviz") == "true":
-        actions.append(_rviz(share, namespaces[0], value("rviz_frame")))
+    if plan.rviz:
+        frame = LaunchConfiguration("rviz_frame").perform(context)
+        actions.append(_rviz(share, plan.nodes[0].namespace, frame))
     return actions
 
 

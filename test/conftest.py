@@ -5,6 +5,7 @@ from sharpdepth_ros.entry import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()  # before torch is loaded
 
+import os  # noqa: E402
 import signal  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -19,6 +20,24 @@ DATA = Path(__file__).parent / "data"
 # A shell starts programs in the background with SIGINT ignored, and their children inherit that:
 # those that the tests interrupt would never hear of it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return _fail_on_a_ros_machine((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return _fail_on_a_ros_machine((yield))
+
+
+def _fail_on_a_ros_machine(report):
+    """What is skipped because it "needs ROS" fails where ROS is sourced: it was to run there."""
+    if report.skipped and os.environ.get("ROS_DISTRO") and "needs ROS" in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"{os.environ['ROS_DISTRO']} is sourced; {report.longrepr[-1]}"
+    return report
 
 
 @pytest.fixture(scope="session")

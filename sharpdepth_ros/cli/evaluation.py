@@ -4,7 +4,21 @@
 import argparse
 from pathlib import Path
 
-from sharpdepth_ros.cli.options import add_model_options, announce
+import sharpdepth_ros
+from sharpdepth_ros.cli.options import NOT_DECIDING, add_model_options, announce, facts_of
+
+#: Options of `evaluate` that are not compared as they were typed, and why.
+NOT_DECIDING_HERE = NOT_DECIDING | {
+    "modes": "each is a method, whose rows are its own",
+    "method": "it names the rows",
+    "predictions": "each row has the content of its file",
+    "frames": "it chooses samples, each of which has its own rows",
+    "limit": "it chooses samples, each of which has its own rows",
+    "pictures": "they are of the numbers",
+    "metrics": "their names are recorded",
+    "crop": "what it stands for is recorded",
+    "dataset_option": "what they stand for is recorded",
+}
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -110,7 +124,15 @@ def _evaluate(options: argparse.Namespace) -> int:
         processing_resolution=options.processing_resolution,
         lotus_steps=options.lotus_steps,
         seed=options.seed,
+        facts=_facts_of(options),
     )
+
+
+def _facts_of(options: argparse.Namespace) -> dict:
+    """What decides the numbers beside what is recorded anyway; files were made by other models."""
+    if options.predictions is None:
+        return facts_of(options, NOT_DECIDING_HERE)
+    return {"version": sharpdepth_ros.__version__}
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -4,16 +4,32 @@
 import argparse
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from sharpdepth_ros.cli.options import (
+    NOT_DECIDING,
     add_model_options,
     announce,
     call_options,
+    facts_of,
     load_pipeline,
 )
 
 SOME_FAILED = 1
+
+#: Options of `image` and `video` that do not decide a result, and why.
+NOT_DECIDING_HERE = NOT_DECIDING | {
+    "inputs": "each result has the file that it was made from",
+    "intrinsics": "each result has its camera, with the content of the file",
+    "formats": "the files are looked for",
+    "batch": "the answers are those of one image at a time",
+    "workers": "they read and write files",
+    "restart": "it does everything again",
+}
+
+T = TypeVar("T")
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -93,8 +109,8 @@ def _image(options: argparse.Namespace) -> int:
         FORMATS,
         Once,
         find_images,
-        is_written,
         read_picture,
+        why_again,
         write_depth_files,
     )
     from sharpdepth_ros.recordings.intrinsics_files import cameras_of
@@ -106,12 +122,16 @@ def _image(options: argparse.Namespace) -> int:
     processes = this_process()
     # Shared out before anything is skipped: all processes have to see the same list.
     jobs = processes.share(jobs)
-    facts = {job: _facts_of(job.source, options) for job in jobs}
-    todo = [
-        job for job in jobs if options.restart or not is_written(job.target, formats, facts[job])
-    ]
+    decided = _in_turn(processes, lambda: facts_of(options, NOT_DECIDING_HERE, processes.device))
+    facts = {}
+    for job in jobs:
+        name = job.target.relative_to(options.output)
+        facts[job] = decided | _facts_of(job.source, options.intrinsics, name)
+    found = {job: why_again(job.target, formats, facts[job]) for job in jobs}
+    todo = [job for job in jobs if options.restart or found[job] != {}]
     if processes.is_main:
         announce(options.model, options.metric_model)
+    _tell_why([found[job] for job in todo], options.restart)
     failures = {}
     if todo or processes.count > 1:  # all of several processes meet while loading
         pipe = _load(options, processes)
@@ -136,11 +156,19 @@ def _image(options: argparse.Namespace) -> int:
                     bar.write(
                         f"{done.job.source}: no sound alignment; wrote the metric model's depth"
                     )
+    written = 0
+    for job in jobs:
+        missing = why_again(job.target, formats, facts[job])
+        if missing == {}:
+            written += job.source not in failures
+        else:
+            reason = "; ".join((missing or {}).values()) or "nothing of it is in the folder"
+            failures.setdefault(job.source, reason)
     for source, reason in failures.items():
         print(f"sharpdepth: {source} was left out: {reason}", file=sys.stderr)
     earlier = len(jobs) - len(todo)
     print(
-        f"{len(jobs) - len(failures)} of {len(jobs)} images written to {options.output}"
+        f"{written} of {len(jobs)} images written to {options.output}"
         + (f", {earlier} of them by an earlier run" if earlier else "")
         + (f" (process {processes.index} of {processes.count})" if processes.count > 1 else "")
     )
@@ -167,6 +195,7 @@ def _video(options: argparse.Namespace) -> int:
     processes = this_process()
     if processes.is_main:
         announce(options.model, options.metric_model)
+    decided = _in_turn(processes, lambda: facts_of(options, NOT_DECIDING_HERE, processes.device))
     pipe = _load(options, processes)
     failed = False
     tell = Once(lambda text: print(f"sharpdepth: {text}", file=sys.stderr))
@@ -181,13 +210,19 @@ def _video(options: argparse.Namespace) -> int:
             near=options.near,
             far=options.far,
             intrinsics=intrinsics,
-            facts=_facts_of(given, options),
+            facts=decided | _facts_of(given, options.intrinsics),
             workers=options.workers,
             batch=options.batch,
             tell=tell,
         )
         infer = batches_of(pipe, **call_options(options))
-        count, problems = depth_of_video(run, infer, processes, restart=options.restart)
+        count, problems = depth_of_video(
+            run,
+            infer,
+            processes,
+            options.restart,
+            lambda text, given=given: print(f"sharpdepth: {given}: {text}", file=sys.stderr),
+        )
         for line in problems.lines():
             print(f"sharpdepth: {given}: {line}", file=sys.stderr)
         failed |= bool(problems)
@@ -207,27 +242,35 @@ def _formats(options: argparse.Namespace, known: tuple[str, ...]) -> list[str]:
     return formats
 
 
-def _load(options: argparse.Namespace, processes):
-    """The pipeline on this process's device; the main process loads first, so that weights that are
-    missing are fetched once."""
+def _in_turn(processes, work: Callable[[], T]) -> T:
+    """Work that the main process does first, so that weights that are missing are fetched once."""
     if not processes.is_main:
         processes.wait()
-    pipe = load_pipeline(options, processes.device)
+    done = work()
     if processes.is_main:
         processes.wait()
-    return pipe
+    return done
 
 
-def _facts_of(source: Path, options: argparse.Namespace) -> dict:
-    """What decides the result: written beside it, and compared before it is kept."""
-    status = source.stat()
-    return {
-        "source": [str(source.resolve()), status.st_size, status.st_mtime_ns],
-        "model": options.model,
-        "metric_model": options.metric_model,
-        "generator": options.generator,
-        "generator_options": dict(options.generator_option),
-        "precision": options.precision,
-        "camera_given": options.intrinsics,
-        **call_options(options),
-    }
+def _load(options: argparse.Namespace, processes):
+    """The pipeline on this process's device."""
+    return _in_turn(processes, lambda: load_pipeline(options, processes.device))
+
+
+def _facts_of(source: Path, camera: str | None, name: Path | None = None) -> dict[str, Any]:
+    """What decides a result beside the options: the file that it is made from, and its camera."""
+    from sharpdepth_ros.pipeline.provenance import camera_facts, file_facts
+
+    return {"source": file_facts(source), "camera_given": camera_facts(camera, name)}
+
+
+def _tell_why(found: list[dict[str, str] | None], restart: bool) -> None:
+    """Say why images that an earlier run has done are done again."""
+    from sharpdepth_ros.recordings.problems import Problems
+
+    reasons = Problems()
+    for differences in found:
+        for name, sentence in (differences or {}).items():
+            reasons.add(f"images done again because {name} changed", sentence)
+    for line in () if restart else reasons.lines():
+        print(f"sharpdepth: {line}", file=sys.stderr)

@@ -2,7 +2,18 @@
 """Options of every subcommand that builds a pipeline."""
 
 import argparse
+import json
 import sys
+from collections.abc import Mapping
+from typing import Any
+
+#: Options of `add_model_options` and of every long run that do not decide a result, and why.
+NOT_DECIDING = {
+    "run": "it is the command",
+    "output": "it is where results go",
+    "device": "the arithmetic that it gives the precision is recorded",
+    "compile": "it is the same arithmetic, rounded otherwise",
+}
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +80,31 @@ def call_options(options: argparse.Namespace) -> dict:
         "lotus_steps": options.lotus_steps,
         "seed": options.seed,
     }
+
+
+def facts_of(
+    options: argparse.Namespace, not_deciding: Mapping[str, str], device: str = "auto"
+) -> dict[str, Any]:
+    """What decides the results of a command, for `pipeline.provenance`: every option but the named.
+
+    Args:
+        options: of a command that has those of `add_model_options`.
+        not_deciding: options to leave out, each with the reason.
+        device: what --device auto means here.
+    """
+    from sharpdepth_ros.pipeline.provenance import model_facts
+
+    given = {name: value for name, value in vars(options).items() if name not in not_deciding}
+    facts = given | model_facts(
+        options.model,
+        options.metric_model,
+        generator=options.generator,
+        tiny_vae=options.tiny_vae,
+        preset=options.preset,
+        precision=options.precision,
+        device=device if options.device == "auto" else options.device,
+    )
+    return json.loads(json.dumps(facts, default=str))
 
 
 def _generator_option(text: str) -> tuple[str, int]:

@@ -99,7 +99,12 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         help="a parameter of the node, such as metric_model=demo (docs/parameters.md)",
     )
     parser.add_argument(
-        "--params-file", action="append", default=[], type=Path, metavar="YAML", help="of the node"
+        "--params-file",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="YAML",
+        help="parameter file of the node (sharpdepth, in the namespace of the camera)",
     )
 
 
@@ -120,7 +125,12 @@ def _bag(options: argparse.Namespace) -> int:
     from sharpdepth_ros.recordings.bags.reading import Bag
     from sharpdepth_ros.recordings.bags.work_folder import BagForm
 
-    parameters = read_parameters(options.params_file, options.param)
+    parameters = read_parameters(
+        options.params_file,
+        options.param,
+        _cameras(options) or [options.namespace or ""],
+        lambda sentence: print(f"sharpdepth: {sentence}", file=sys.stderr),
+    )
     outputs = [part.strip() for part in options.outputs.split(",")]
     if unknown := set(outputs) - set(OUTPUT_NAMES):
         raise ValueError(
@@ -203,7 +213,12 @@ def _extract(options: argparse.Namespace) -> int:
     from sharpdepth_ros.recordings.bags.reading import Bag
     from sharpdepth_ros.recordings.images import Once
 
-    parameters = read_parameters(options.params_file, options.param)
+    parameters = read_parameters(
+        options.params_file,
+        options.param,
+        _cameras(options) or [""],
+        lambda sentence: print(f"sharpdepth: {sentence}", file=sys.stderr),
+    )
     selection = Selection(options.start, options.end, options.every, options.min_interval)
     with Bag(options.input) as bag:
         intrinsics, cameras = _choice(bag, parameters, options, None, needed=False)
@@ -235,7 +250,7 @@ def _choice(bag, parameters, options: argparse.Namespace, namespace: str | None,
     cameras = choose_cameras(
         bag,
         parameters,
-        cameras=[name.strip() for name in options.cameras.split(",") if name.strip()],
+        cameras=_cameras(options),
         image=options.image,
         camera_info=options.camera_info,
         namespace=namespace,
@@ -244,6 +259,10 @@ def _choice(bag, parameters, options: argparse.Namespace, namespace: str | None,
     if intrinsics is not None:
         cameras = [replace(camera, info=()) for camera in cameras]
     return intrinsics, cameras
+
+
+def _cameras(options: argparse.Namespace) -> list[str]:
+    return [name.strip() for name in options.cameras.split(",") if name.strip()]
 
 
 def _need_rosbags() -> None:

@@ -2,7 +2,10 @@
 """`sharpdepth synth` and `train`: a world to train in, and the training."""
 
 import argparse
+import sys
 from pathlib import Path
+
+FAILED = 1
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -53,19 +56,27 @@ def _synth(options: argparse.Namespace) -> int:
         video=options.video,
         fps=options.fps,
     )
-    with tqdm(total=options.frames, unit="frame") as bar:
+    try:
+        with tqdm(total=options.frames, unit="frame") as bar:
 
-        def progress(done: int, total: int) -> None:
-            bar.update(done - bar.n)
+            def progress(done: int, total: int) -> None:
+                bar.update(done - bar.n)
 
-        report = write_dataset(
-            options.output,
-            options.frames,
-            options=settings,
-            depth_format=options.depth_format,
-            workers=options.workers,
-            progress=progress,
+            report = write_dataset(
+                options.output,
+                options.frames,
+                options=settings,
+                depth_format=options.depth_format,
+                workers=options.workers,
+                progress=progress,
+            )
+    except OSError as error:
+        print(
+            f"sharpdepth: {options.output} cannot be written ({error}); the same command continues "
+            "from the frames that are complete",
+            file=sys.stderr,
         )
+        return FAILED
     print(f"{report.written} frames written to {report.path}, {report.skipped} were there already")
     return 0
 

@@ -2,6 +2,7 @@
 """`sharpdepth evaluate` and `sharpdepth compare`: from arguments to reports; each function's result
 is the exit status."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def run_evaluate(
     fallback: bool = True,
     gate: str = "noise-aware",
     fit: str | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> int:
     """Evaluate a pipeline, or predictions in files, and print the table.
 
@@ -84,6 +86,10 @@ def run_evaluate(
         fallback: answer with the metric depth where an alignment is degenerate.
         gate: of the sharpener, as in `SharpDepthPipeline`.
         fit: of the affine depth to the metric model's, likewise.
+        facts: what else decides the numbers, such as digests of the weights.
+
+    Returns:
+        0, or 1 if all numbers of a method mean little (no ground truth, other units, ...).
     """
     processes = this_process()
     samples = open_dataset(
@@ -133,10 +139,12 @@ def run_evaluate(
         metrics=metrics,
         pictures=pictures,
         processes=processes,
+        facts=facts,
+        tell=lambda text: print(f"sharpdepth: {text}", file=sys.stderr),
     )
     if processes.is_main:
         print(f"\n{result.title}\n\n{markdown_table(result)}\n{Path(output) / REPORT}")
-    return 0
+    return int(result.says_nothing())
 
 
 def run_compare(a: str, b: str, output: Path | None = None, seed: int = 0) -> int:

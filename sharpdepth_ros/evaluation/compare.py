@@ -3,19 +3,24 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from sharpdepth_ros.evaluation.metrics import METRICS
 from sharpdepth_ros.evaluation.plots import plot_differences
-from sharpdepth_ros.evaluation.records import write_rows
+from sharpdepth_ros.evaluation.records import other_parts, write_rows
 from sharpdepth_ros.evaluation.result import Result
 from sharpdepth_ros.export.whole_files import write_text
+from sharpdepth_ros.pipeline.provenance import changes
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
+
+MEASUREMENT = ("dataset", "crop", "options", "alignment")
+"""Settings of what is measured, and how; all others are of what makes the depth."""
 
 LEAST_SAMPLES = 5
 """For a verdict: the bootstrap of fewer knows too little of how they spread."""
@@ -57,12 +62,14 @@ class Comparison:
         name_b: folder and method of B.
         differences: one per metric.
         per_sample: B - A by metric, then by sample.
+        remarks: in what A and B differ, and what was left out for it.
     """
 
     name_a: str
     name_b: str
     differences: list[Difference]
     per_sample: dict[str, dict[str, float]]
+    remarks: list[str] = field(default_factory=list)
 
 
 def compare(
@@ -109,26 +116,35 @@ def compare_methods(
     names: tuple[str, str] = ("A", "B"),
     seed: int = 0,
 ) -> Comparison:
-    """Compare one method of each result, on the samples they share."""
+    """Compare one method of each result, on the samples they share and that are of the same data.
+
+    Raises:
+        ValueError: there is no such sample with a metric.
+    """
     metrics = [m for m in result_a.metrics if m in result_b.metrics]
+    others = _of_other_data(result_a.texts(method_a, "data"), result_b.texts(method_b, "data"))
     differences, per_sample = [], {}
     for metric in metrics:
         in_a, in_b = result_a.values(method_a, metric), result_b.values(method_b, metric)
-        shared = [s for s in in_a if s in in_b and not math.isnan(in_a[s] - in_b[s])]
+        shared = [
+            s for s in in_a if s in in_b and s not in others and not math.isnan(in_a[s] - in_b[s])
+        ]
         if not shared:
             continue
         values_a, values_b = (np.array([v[s] for s in shared]) for v in (in_a, in_b))
         differences.append(_difference(metric, values_a, values_b, seed))
         per_sample[metric] = dict(zip(shared, (values_b - values_a).tolist(), strict=True))
     if not differences:
+        read = f" and read other data ({_first_of(others)})" if others else ""
         raise ValueError(
-            f"{names[0]} and {names[1]} share no sample with a metric; were they made on the same "
-            f"data set? ({result_a.title}, {result_b.title})"
+            f"{names[0]} and {names[1]} share no sample with a metric{read}; were they made on the "
+            f"same data set? ({result_a.title}, {result_b.title})"
         )
     labels = (f"{name.rpartition(':')[0] or name}:{method}" for name, method in zip(
         names, (method_a, method_b), strict=True
     ))  # fmt: skip
-    return Comparison(*labels, differences, per_sample)
+    remarks = _remarks(result_a, method_a, result_b, method_b, others)
+    return Comparison(*labels, differences, per_sample, remarks)
 
 
 def bootstrap_interval(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -160,7 +176,50 @@ def comparison_table(comparison: Comparison) -> str:
             f"| {title} | {d.samples} | {d.mean_a:.4g} | {d.mean_b:.4g} | {d.difference:+.4g} | "
             f"{d.low:+.4g} to {d.high:+.4g} | {d.b_better:.0%} | {d.verdict} |"
         )
+    if comparison.remarks:
+        lines += ["", *(f"- {remark}" for remark in comparison.remarks)]
     return "\n".join(lines) + "\n"
+
+
+def _of_other_data(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, list[str]]:
+    """The samples that A and B both have and read otherwise, with what is other."""
+    both = [sample for sample in a if a[sample] and b.get(sample)]
+    found = {sample: other_parts(a[sample], b[sample]) for sample in both}
+    return {sample: parts for sample, parts in found.items() if parts}
+
+
+def _first_of(others: Mapping[str, list[str]]) -> str:
+    sample, parts = next(iter(others.items()))
+    return f"{len(others)} samples, such as {sample} ({', '.join(parts)})"
+
+
+def _remarks(
+    result_a: Result, method_a: str, result_b: Result, method_b: str, others: Mapping
+) -> list[str]:
+    """In what A and B differ beside their numbers, and what the comparison is worth for it."""
+    a, b = result_a.texts(method_a, "data"), result_b.texts(method_b, "data")
+    lines = []
+    found = changes(result_a.settings, result_b.settings)
+    if measured := [found[name] for name in MEASUREMENT if name in found]:
+        lines.append(f"Not the same measurement (A, then B): {'; '.join(measured)}.")
+    if others:
+        lines.append(f"Left out, for A and B read other data: {_first_of(others)}.")
+    alone = [len(one.keys() - other.keys()) for one, other in ((a, b), (b, a))]
+    if any(alone):
+        lines.append(f"Left out: {alone[0]} samples that A alone has, {alone[1]} that B alone has.")
+    if not all(a.values()) or not all(b.values()):
+        lines.append("Not known: whether all samples are of the same data; it was not recorded.")
+    if (result_a, method_a) == (result_b, method_b):
+        lines.append("A and B are the same result.")
+    for label, result, method in (("A", result_a, method_a), ("B", result_b, method_b)):
+        little = sum(bool(text) for text in result.texts(method, "remark").values())
+        if little:
+            lines.append(
+                f"{little} samples of {label} have numbers that mean little; see its report."
+            )
+    if made := [text for name, text in found.items() if name not in (*MEASUREMENT, "root")]:
+        lines.append(f"Made otherwise (A, then B): {'; '.join(made)}.")
+    return lines
 
 
 def _difference(metric: str, a: np.ndarray, b: np.ndarray, seed: int) -> Difference:
@@ -213,6 +272,7 @@ def _write(comparisons: list[Comparison], folder: Path) -> None:
             "b": c.name_b,
             "confidence": CONFIDENCE,
             "differences": [asdict(d) for d in c.differences],
+            "remarks": c.remarks,
         }
         for c in comparisons
     ]

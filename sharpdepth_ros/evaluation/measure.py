@@ -5,9 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sharpdepth_ros.evaluation.arrays import is_measured
 from sharpdepth_ros.evaluation.boundaries import depth_boundary_errors
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, Sample
 from sharpdepth_ros.evaluation.metrics import ACCURACY, METRICS, SHARPNESS
+
+LARGEST_RATIO = 30.0
+"""Of the medians of prediction and ground truth, or its inverse; other units differ by more."""
 
 
 def default_metrics(dataset: DepthDataset) -> list[str]:
@@ -42,3 +46,34 @@ def measure(prediction: np.ndarray, sample: Sample, metrics: Sequence[str]) -> d
         if name not in values:
             values[name] = METRICS[name].function(prediction, sample.depth, sample.valid)
     return {name: values[name] for name in metrics}
+
+
+def remark_on(prediction: np.ndarray, sample: Sample) -> str:
+    """What makes the numbers of a sample mean little, as "what: details"; empty for nothing.
+
+    Args:
+        prediction: float32 [H, W] metres, aligned.
+        sample: the ground truth.
+    """
+    measured = is_measured(sample.depth)
+    if not measured.any():
+        return "the ground truth is empty: no pixel is positive and finite"
+    counted = measured & sample.valid
+    if not counted.any():
+        near, far = sample.depth[measured].min(), sample.depth[measured].max()
+        return (
+            f"no pixel of the ground truth counts: it is from {near:.4g} to {far:.4g} m, and the "
+            "data set's range, crop and masks leave nothing of it"
+        )
+    predicted = prediction[counted & np.isfinite(prediction)]
+    if not predicted.size:
+        return "the prediction is empty: it is finite nowhere where the ground truth counts"
+    if predicted.size > 1 and np.ptp(predicted) == 0:
+        return f"the prediction is constant: {predicted[0]:.4g} m everywhere"
+    found, truth = float(np.median(predicted)), float(np.median(sample.depth[counted]))
+    if not truth / LARGEST_RATIO < found < truth * LARGEST_RATIO:
+        return (
+            "prediction and ground truth are hardly both in metres: their medians are "
+            f"{found:.4g} and {truth:.4g}"
+        )
+    return ""

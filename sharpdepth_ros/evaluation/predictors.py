@@ -12,6 +12,7 @@ import numpy as np
 from sharpdepth_ros.evaluation.alignment import PredictionSpace
 from sharpdepth_ros.evaluation.datasets.base import MissingData, Sample
 from sharpdepth_ros.evaluation.files import SUFFIXES, read_depth
+from sharpdepth_ros.evaluation.records import fingerprint
 from sharpdepth_ros.export.depth_files import MILLIMETRES
 
 if TYPE_CHECKING:  # the networks take seconds to import, and files need none
@@ -24,6 +25,9 @@ MODES = ("sharpdepth", "aligned", "metric")
 
 class Predictor(Protocol):
     """Answers one or several methods for a sample.
+
+    One that answers from what may change under the same settings, such as files, also has a method
+    `fingerprint(sample) -> str` of it.
 
     Attributes:
         methods: their names, the rows of the result's table.
@@ -151,13 +155,7 @@ class FilePredictor:
             MissingData: there is no file for the sample.
             ValueError: the file's size is not the sample's.
         """
-        path = next((path for path in self._candidates(sample.name) if path.is_file()), None)
-        if path is None:
-            raise MissingData(
-                f"no prediction for {sample.name}: {self.root / sample.name}{'|'.join(SUFFIXES)} "
-                "is missing. Name predictions like the data set's images, with their folders, or "
-                "without where no two images share a name"
-            )
+        path = self._path_of(sample.name)
         depth = read_depth(path, self._png_scale)
         if depth.shape != sample.depth.shape:
             raise ValueError(
@@ -165,6 +163,20 @@ class FilePredictor:
                 "width); resize predictions to the images"
             )
         return {self.methods[0]: depth}
+
+    def fingerprint(self, sample: Sample) -> str:
+        """Of the content of the sample's file."""
+        return fingerprint(file=np.fromfile(self._path_of(sample.name), np.uint8))
+
+    def _path_of(self, name: str) -> Path:
+        path = next((path for path in self._candidates(name) if path.is_file()), None)
+        if path is None:
+            raise MissingData(
+                f"no prediction for {name}: {self.root / name}{'|'.join(SUFFIXES)} "
+                "is missing. Name predictions like the data set's images, with their folders, or "
+                "without where no two images share a name"
+            )
+        return path
 
     def _candidates(self, name: str) -> Iterator[Path]:
         """Files that could be the sample's, the surest first."""

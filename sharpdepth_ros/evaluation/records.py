@@ -2,18 +2,27 @@
 """The per-sample numbers of a run on disk: appended row by row, so that a run can be continued."""
 
 import csv
+import hashlib
 import io
 import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from sharpdepth_ros.export.whole_files import write_text
+from sharpdepth_ros.pipeline.provenance import changes
 
 Row = dict[str, str | float]
-"""sample, method, then one number per metric."""
+"""sample, method, data, prediction, remark, then one number per metric."""
 
-KEYS = ("sample", "method")
+KEYS = ("sample", "method", "data", "prediction", "remark")
+"""Columns of text: data and prediction say what was measured (`fingerprint`), remark what makes the
+numbers mean little."""
+
+RUN = "run"
+"""Column of the parts alone: a row that was measured again replaces that of an earlier run."""
 
 
 class Records:
@@ -34,13 +43,20 @@ class Records:
 
     def __init__(self, folder: Path, metrics: Sequence[str], settings: dict):
         self._parts = folder / "parts"
-        self._columns = [*KEYS, *metrics]
+        self._columns = [*KEYS, RUN, *metrics]
         self._opened: set[Path] = set()
         self._parts.mkdir(parents=True, exist_ok=True)
-        self._claim(folder / "settings.json", {"metrics": list(metrics), **settings})
+        claimed = {"columns": [*KEYS, RUN], "metrics": list(metrics), **settings}
+        self._claim(folder / "settings.json", claimed)
+        self._run = 1 + max((int(row[RUN]) for row in self._all()), default=0)
 
     def rows(self) -> list[Row]:
-        """All complete rows, of all processes."""
+        """All complete rows, of all processes: the last of each sample and method."""
+        rows = sorted(self._all(), key=lambda row: row[RUN])
+        last = {(row["sample"], row["method"]): row for row in rows}
+        return [{k: v for k, v in row.items() if k != RUN} for row in last.values()]
+
+    def _all(self) -> list[Row]:
         return [row for path in sorted(self._parts.glob("*.csv")) for row in read_rows(path)]
 
     def append(self, process: int, row: Row) -> None:
@@ -54,6 +70,7 @@ class Records:
             os.truncate(path, _end_of_last_line(path))
             if not path.stat().st_size:
                 writer.writerow(self._columns)
+        row = row | {RUN: self._run}
         writer.writerow([row[column] for column in self._columns])
         with path.open("ab", buffering=0) as file:
             file.write(text.getvalue().encode())
@@ -63,17 +80,32 @@ class Records:
         settings = json.loads(json.dumps(settings))
         if path.exists():
             found = json.loads(path.read_text())
-            changed = sorted(k for k in settings | found if settings.get(k) != found.get(k))
-            if changed:
-                differences = "; ".join(
-                    f"{k} was {found.get(k)!r}, now {settings.get(k)!r}" for k in changed
-                )
+            if differs := changes(found, settings):
                 raise ValueError(
-                    f"{path.parent} holds a run with other settings ({differences}); continue "
-                    "with the same ones, or choose another output folder"
+                    f"{path.parent} holds a run with other settings "
+                    f"({'; '.join(differs.values())}); continue with the same ones, or choose "
+                    "another output folder"
                 )
             return
         write_text(path, json.dumps(settings, indent=2) + "\n")
+
+
+def fingerprint(**arrays: np.ndarray | None) -> str:
+    """What was measured, by content: a short digest of each array, as NAME=DIGEST."""
+    digests = []
+    for name, array in arrays.items():
+        if array is not None:
+            content = np.ascontiguousarray(array)
+            digest = hashlib.sha256(f"{content.dtype} {content.shape}".encode())
+            digest.update(content)
+            digests.append(f"{name}={digest.hexdigest()[:12]}")
+    return " ".join(digests)
+
+
+def other_parts(one: str, other: str) -> list[str]:
+    """The names that two fingerprints have different digests of."""
+    a, b = (dict(part.split("=") for part in text.split()) for text in (one, other))
+    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -57,6 +57,7 @@ def _remarks(result: Result) -> str:
             f"{method}: means over {total} samples"
             + (f" ({', '.join(partial)}: not defined on the others)." if partial else ".")
         )
+    lines += [f"Numbers that mean little: {line}." for line in result.remarks()]
     return "\n".join(f"- {line}" for line in lines) + "\n"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from sharpdepth_ros.evaluation.records import KEYS, Row, read_rows, write_rows
 from sharpdepth_ros.export.whole_files import write_text
+from sharpdepth_ros.recordings.problems import Problems
 
 SAMPLES, SUMMARY = "samples.csv", "result.json"
 
@@ -59,6 +60,27 @@ class Result:
             }
             for method in self.methods
         }
+
+    def texts(self, method: str, column: str) -> dict[str, str]:
+        """A column of text by sample; empty where it was not recorded."""
+        return {
+            str(row["sample"]): str(row.get(column, ""))
+            for row in self.rows
+            if row["method"] == method
+        }
+
+    def remarks(self) -> list[str]:
+        """Which numbers mean little and why, one line for each reason and method."""
+        found = Problems()
+        for row in self.rows:
+            what, _, details = str(row.get("remark", "")).partition(": ")
+            if what:
+                found.add(f"{row['method']}, {what}", f"{row['sample']}: {details}")
+        return found.lines()
+
+    def says_nothing(self) -> bool:
+        """Whether all numbers of a method mean little."""
+        return any(all(self.texts(method, "remark").values()) for method in self.methods)
 
     def save(self, folder: Path) -> None:
         """Write samples.csv and result.json."""

@@ -50,7 +50,15 @@ class FoldedDiffusion(DepthDiffusion):
     def of(cls, model: DepthDiffusion) -> "FoldedDiffusion":
         """Fold a model that `can_fold` accepts."""
         shared = sharing_copy(model)
-        folded = cls(shared.unet, shared.vae, shared.scheduler, model.prompt_embedding, model.space)
+        folded = cls(
+            shared.unet,
+            shared.vae,
+            shared.scheduler,
+            model.prompt_embedding,
+            model.space,
+            model.processing_resolution,
+            model.fit,
+        )
         folded.unet = _FoldedUNet(shared.unet, model.prompt_embedding, model.task_embedding)
         folded.register_buffer("task_embedding", model.task_embedding)
         return folded.eval()

@@ -7,11 +7,12 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rclpy
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -22,7 +23,9 @@ from sharpdepth_ros.node.camera_info import raw_camera_info
 from sharpdepth_ros.node.ending import EndRequest, spin
 from sharpdepth_ros.node.images import ImageWriter
 from sharpdepth_ros.node.joining import first_node, join_ros
-from sharpdepth_ros.node.topics import GROUND_TRUTH
+from sharpdepth_ros.node.parameter_server import value_at_start
+from sharpdepth_ros.node.parameters import TYPE_NAMES
+from sharpdepth_ros.node.topics import CAMERA_INFO, GROUND_TRUTH, IMAGE
 from sharpdepth_ros.recordings.images import find_images
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 from sharpdepth_ros.synthetic import SyntheticCamera
@@ -52,8 +55,12 @@ class DemoCamera(Node):
     def __init__(self) -> None:
         super().__init__("camera")
 
-        def parameter(name: str, default):
-            return self.declare_parameter(name, default).value
+        def parameter(name: str, default: Any) -> Any:
+            value = value_at_start(self, name, default)
+            if type(value) is not type(default):
+                kind = TYPE_NAMES[type(default).__name__]
+                raise ValueError(f"{name} is of type {kind}, got {value!r}")
+            return self.declare_parameter(name, value, ignore_override=True).value
 
         size = parameter("width", 320), parameter("height", 240)
         folder, intrinsics = parameter("images", ""), parameter("intrinsics", "")
@@ -68,9 +75,11 @@ class DemoCamera(Node):
         else:
             self._frames = synthetic_frames(*size, seed, rate, scene)
         self._write_image, self._write_depth = ImageWriter(Image), ImageWriter(Image)
-        self._images = self.create_publisher(Image, "image", qos_profile_sensor_data)
-        self._infos = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
-        self._depths = self.create_publisher(Image, GROUND_TRUTH, qos_profile_sensor_data)
+        # Reliable serves every subscriber; depth_image_proc's xyzrgb asks for it.
+        qos = QoSProfile(depth=5)
+        self._images = self.create_publisher(Image, IMAGE, qos)
+        self._infos = self.create_publisher(CameraInfo, CAMERA_INFO, qos)
+        self._depths = self.create_publisher(Image, GROUND_TRUTH, qos)
         self.create_timer(1.0 / rate, self._publish)
 
     def _publish(self) -> None:

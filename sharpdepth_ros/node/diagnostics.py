@@ -93,6 +93,8 @@ def _judge(
         return DiagnosticStatus.WARN, "no image arrives"
     if report.unanswered_for > max(NO_IMAGE, _LATE * ((report.age or 0.0) * 1e-3 + interval)):
         return DiagnosticStatus.WARN, _nothing_out(report, doing)
+    if report.idle:
+        return DiagnosticStatus.OK, "no subscribers: nothing is computed"
     rate = f"{report.output_rate:.1f} frames per second"
     if interval > NO_IMAGE:
         rate += f"; max_rate leaves {interval:g} s between two frames"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from sharpdepth_ros.entry import let_waiting_threads_sleep
 from sharpdepth_ros.node.ending import EndRequest, spin
 from sharpdepth_ros.node.joining import first_node, join_ros
+from sharpdepth_ros.node.start_arguments import checked, help_text, ignored, wants_help
 
 if TYPE_CHECKING:
     from sharpdepth_ros.node.sharpdepth_node import SharpDepthNode
@@ -24,6 +25,9 @@ _DEADLINE = 1.8
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the node; ends the process."""
+    if wants_help(sys.argv[1:] if arguments is None else arguments):
+        print(help_text())
+        sys.exit(0)
     let_waiting_threads_sleep()
     end = EndRequest(_DEADLINE)
     # Importing torch takes a second or more, and nothing is there yet that has to be closed.
@@ -62,14 +66,22 @@ def _live(
     """The life of the node. Returns the process's exit status."""
     from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 
+    given = sys.argv if arguments is None else ["", *arguments]
     try:
-        join_ros(arguments)
+        join_ros([given[0], *checked(given[1:])])
         with first_node():
             node = make_node()
-    except (InvalidParameterTypeException, InvalidParameterValueException, ValueError) as error:
+    except (
+        InvalidParameterTypeException,
+        InvalidParameterValueException,
+        ValueError,
+        FileNotFoundError,
+    ) as error:
         print(f"sharpdepth: cannot start: {error}", file=sys.stderr)
         return 2
     threading.excepthook = node.thread_ended
+    for sentence in ignored(given[1:], node.get_fully_qualified_name(), node.has_parameter):
+        node.get_logger().warning(sentence)
     spin(node, end, node.interrupt)
     node.close(_PATIENCE)
     # Also with a thread that did not end: only this removes Fast DDS 2's segment in /dev/shm.

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -14,8 +16,9 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters, Spec
+from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters, Spec, of_type
 from sharpdepth_ros.node.ros_compat import on_parameters_set
+from sharpdepth_ros.node.start_arguments import started_with
 
 
 class ParameterServer:
@@ -33,13 +36,31 @@ class ParameterServer:
         self, node: Node, is_active: Callable[[], bool], on_change: Callable[[], None]
     ) -> None:
         self._is_active, self._on_change = is_active, on_change
-        given = {}
-        for name, default in DEFAULTS.items():
-            descriptor = _descriptor(SPECS[name], default)
-            # Ranges are checked by the table, which has the better message.
-            given[name] = node.declare_parameter(name, default, descriptor).value
+        given = {name: value_at_start(node, name, default) for name, default in DEFAULTS.items()}
+        retyped = started_with(sys.argv).retyped(node.get_fully_qualified_name())
+        given |= {name: value for name, value in retyped.items() if name in DEFAULTS}
         self.values = Parameters().changed(given)
+        for name, default in DEFAULTS.items():
+            descriptor, value = _descriptor(SPECS[name], default), getattr(self.values, name)
+            node.declare_parameter(name, value, descriptor, ignore_override=True)
         on_parameters_set(node, self._validate, self._commit)
+
+    def set_atomically(
+        self,
+        parameters: Sequence[Parameter],
+        proceed: Callable[[list[Parameter]], SetParametersResult],
+    ) -> SetParametersResult:
+        """Sets parameters as `Node.set_parameters_atomically` does, which is `proceed`.
+
+        rclpy compares types and ranges before it asks `_validate`; the table takes more (an integer
+        for a double) and says more.
+        """
+        parameters = [
+            Parameter(p.name, value=of_type(DEFAULTS[p.name], p.value)) if p.name in SPECS else p
+            for p in parameters
+        ]
+        result = self._validate(parameters)
+        return proceed(parameters) if result.successful else result
 
     def _validate(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = _ours(parameters)
@@ -59,6 +80,17 @@ class ParameterServer:
     def _commit(self, parameters: Sequence[Parameter]) -> None:
         self.values = self.values.changed(_ours(parameters))
         self._on_change()
+
+
+def value_at_start(node: Node, name: str, default: Any) -> Any:
+    """The value that a parameter is started with, of whatever type; an integer as a double.
+
+    Leaves the parameter undeclared.
+    """
+    any_type = ParameterDescriptor(dynamic_typing=True)
+    value = node.declare_parameter(name, default, any_type).value
+    node.undeclare_parameter(name)
+    return of_type(default, value)
 
 
 def _ours(parameters: Sequence[Parameter]) -> dict[str, object]:

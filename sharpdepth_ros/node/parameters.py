@@ -216,12 +216,12 @@ class Parameters:
     def changed(self, changes: Mapping[str, Any]) -> Parameters:
         """These values with some of them replaced, checked one by one and together.
 
+        An integer is taken where a double is meant.
+
         Raises:
-            ValueError: a value is out of range or does not fit the others.
+            ValueError: a value has another type, is out of range or does not fit the others.
         """
-        for name, value in changes.items():
-            _check(name, SPECS[name], value)
-        result = replace(self, **changes)
+        result = replace(self, **{name: checked(name, value) for name, value in changes.items()})
         if result.min_depth >= result.max_depth:
             raise ValueError(
                 f"min_depth {result.min_depth} must be below max_depth {result.max_depth}; "
@@ -244,12 +244,24 @@ SPECS: dict[str, Spec] = {f.name: f.metadata["spec"] for f in fields(Parameters)
 DEFAULTS: dict[str, Any] = {f.name: f.default for f in fields(Parameters)}
 
 
-def _check(name: str, spec: Spec, value: Any) -> None:
-    default = DEFAULTS[name]
+def of_type(default: Any, value: Any) -> Any:
+    """The value, as a double if the default is one and the value an integer."""
+    return float(value) if isinstance(default, float) and type(value) is int else value
+
+
+def checked(name: str, value: Any) -> Any:
+    """A value of a parameter, as its type.
+
+    Raises:
+        ValueError: it has another type or is out of range.
+    """
+    default, spec = DEFAULTS[name], SPECS[name]
+    value = of_type(default, value)
     if type(value) is not type(default):
+        kind = TYPE_NAMES[type(default).__name__]
         raise ValueError(
-            f"{name} is a {TYPE_NAMES[type(default).__name__]}, got {value!r}"
-            + (f": write {value}.0" if isinstance(default, float) and type(value) is int else "")
+            f"{name} is {'an' if kind == 'integer' else 'a'} {kind}, got {value!r}"
+            + (f": quote it as in '\"{value}\"'" if kind == "string" else "")
         )
     if spec.choices and value not in spec.choices:
         raise ValueError(f"{name} must be one of {', '.join(spec.choices)}, got {value!r}")
@@ -257,3 +269,4 @@ def _check(name: str, spec: Spec, value: Any) -> None:
         raise ValueError(f"{name} must be a number, got {value}")
     if spec.low is not None and not spec.low <= value <= spec.high:
         raise ValueError(f"{name} must be from {spec.low} to {spec.high}, got {value}")
+    return value

@@ -133,12 +133,6 @@ class MatchEvents:
             self._timer = self._node.create_timer(_POLL, self._on_change, clock=steady)
 
 
-def no_event_callbacks() -> Any:
-    """The argument event_callbacks of a subscription that warns of nothing."""
-    SubscriptionEventCallbacks, _ = _events()
-    return SubscriptionEventCallbacks(use_default_callbacks=False)
-
-
 def _events() -> tuple[type, type[Exception]]:
     """rclpy's container of a subscription's events, and what an RMW without one raises."""
     try:

@@ -14,13 +14,15 @@ import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition as LifecycleTransition
 from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from sharpdepth_ros.node.diagnostics import NO_IMAGE, DiagnosticsBeat, make_status
 from sharpdepth_ros.node.frame_work import FrameWork, build_pipeline
-from sharpdepth_ros.node.inputs import Inputs
+from sharpdepth_ros.node.inputs import Inputs, declare_qos_overrides
 from sharpdepth_ros.node.outputs import Outputs
 from sharpdepth_ros.node.parameter_server import ParameterServer
 from sharpdepth_ros.node.parameters import Parameters
@@ -88,12 +90,14 @@ class SharpDepthNode(LifecycleNode):
         self._loaded_with: Parameters | None = None
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
-        self._silence_named = False
+        self._silence = ""
+        self._twin_named = False
         self._statistics = FrameStatistics()
         self._problems = ProblemReporter(self, self._statistics)
         self._server = ParameterServer(
             self, lambda: self._state == "active", self._parameters_changed
         )
+        declare_qos_overrides(self, self._server.values)
         self._lost_signal = self.create_guard_condition(self._end_in_error)
         self.create_service(Trigger, "~/save_snapshot", self._save_snapshot)
         self._beat = DiagnosticsBeat(self, self._status, self._on_fault)
@@ -109,6 +113,7 @@ class SharpDepthNode(LifecycleNode):
     @_logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._fault = None
+        declare_qos_overrides(self, self._server.values)
         self._outputs = Outputs(self, lambda: self._server.values)
         if not self._load():
             self._remove_outputs()
@@ -187,6 +192,9 @@ class SharpDepthNode(LifecycleNode):
         self.interrupt()
         self._beat.stop()
         return self._worker is None or self._worker.stop(timeout)
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        return self._server.set_atomically(parameter_list, super().set_parameters_atomically)
 
     def destroy_node(self) -> None:
         super().destroy_node()
@@ -304,13 +312,7 @@ class SharpDepthNode(LifecycleNode):
 
     def _unpaired(self) -> None:
         self._statistics.dropped("no_camera_info")
-        sync = self._server.values.sync
-        advice = "" if sync == "latest" else f" that fits (sync is {sync}; latest takes any)"
-        self._problems.warning(
-            "no_camera_info",
-            f"images arrive on {self._inputs.image_topic}, but no camera_info{advice} on "
-            f"{self._inputs.info_topic}",
-        )
+        self._problems.warning("no_camera_info", self._inputs.why_unpaired())
 
     def _bad_stamp(self, text: str, is_image: bool) -> None:
         if is_image:
@@ -366,6 +368,7 @@ class SharpDepthNode(LifecycleNode):
         work, worker = self._work, self._worker
         inputs, report = self._inputs, self._statistics.report()
         self._name_silence(inputs, report)
+        self._name_twin()
         return make_status(
             self.get_fully_qualified_name(),
             self._state,
@@ -377,10 +380,23 @@ class SharpDepthNode(LifecycleNode):
         )
 
     def _name_silence(self, inputs: Inputs | None, report: Report) -> None:
-        """Says once that no image arrives, and what the reason may be."""
+        """Says once for what reason no image arrives, and once that they are back."""
         silent = inputs is not None and report.silent_for > NO_IMAGE
-        if silent and not self._silence_named:
-            publishers = self.count_publishers(inputs.image_topic)
-            who = f"{publishers} publish it" if publishers else "nobody publishes it"
-            self.get_logger().warning(f"no image arrives on {inputs.image_topic}: {who}")
-        self._silence_named = silent
+        reason = inputs.why_silent() if silent else ""
+        if reason and reason != self._silence:
+            self.get_logger().warning(reason)
+        elif self._silence and not reason and inputs is not None:
+            self.get_logger().info(f"images arrive on {inputs.image_topic}")
+        self._silence = reason
+
+    def _name_twin(self) -> None:
+        """Says once that another node has this one's name: services and parameters reach either."""
+        name = self.get_fully_qualified_name()
+        nodes = [f"{n.rstrip('/')}/{m}" for m, n in self.get_node_names_and_namespaces()]
+        if nodes.count(name) > 1 and not self._twin_named:
+            self._twin_named = True
+            self.get_logger().warning(
+                f"another node is named {name}: give one of the two another name or namespace "
+                "(-r __node:=NAME, -r __ns:=/NAMESPACE; one that was killed stays in the graph for "
+                "some seconds)"
+            )

@@ -51,6 +51,7 @@ class Report:
         stages: stage -> median milliseconds.
         silent_for: seconds since the last image, or since the beginning.
         last_problem: the last thing that was reported; None if none was.
+        idle: the last frame was not computed because nobody subscribes.
     """
 
     received: int
@@ -65,6 +66,7 @@ class Report:
     stages: dict[str, float]
     silent_for: float
     last_problem: Problem | None
+    idle: bool
 
 
 class FrameStatistics:
@@ -89,6 +91,7 @@ class FrameStatistics:
             self._ages: deque[float] = deque(maxlen=_WINDOW)
             self._stages: dict[str, deque[float]] = {}
             self._last_problem: Problem | None = None
+            self._idle = False
 
     def received(self) -> None:
         with self._lock:
@@ -103,6 +106,7 @@ class FrameStatistics:
         with self._lock:
             self._published += 1
             self._answered()
+            self._idle = False
             self._departures.append(time.monotonic())
             self._ages.append(age)
             for stage, duration in stages.items():
@@ -112,6 +116,7 @@ class FrameStatistics:
         with self._lock:
             self._dropped[cause] += 1
             if cause == NOBODY_LISTENS:
+                self._idle = True
                 self._answered()
             else:
                 self._dropped_meanwhile[cause] += 1
@@ -141,6 +146,7 @@ class FrameStatistics:
                 stages={name: statistics.median(times) for name, times in self._stages.items()},
                 silent_for=now - (self._arrivals[-1] if self._arrivals else self._begun),
                 last_problem=self._last_problem,
+                idle=self._idle,
             )
 
 

@@ -15,3 +15,17 @@ OUTPUTS = (DEPTH_CAMERA_INFO, DEPTH, POINTS, PREVIEW, DISCREPANCY, METRIC)
 
 GROUND_TRUTH = "depth/ground_truth"
 """Of the synthetic camera, which knows the depth."""
+
+_TRANSPORTS = ("compressed", "compressedDepth", "theora", "ffmpeg", "zstd")
+
+
+def camera_info_beside(image: str) -> str:
+    """The camera_info topic that belongs to an image topic by image_transport's convention.
+
+    It is in the same namespace (getCameraInfoTopic in image_transport's camera_common.cpp); a
+    transport at the end of the name is no part of it.
+    """
+    base, slash, last = image.rpartition("/")
+    if last in _TRANSPORTS:
+        base, slash, last = base.rpartition("/")
+    return f"{base}{slash}{CAMERA_INFO}"

@@ -22,6 +22,7 @@ from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
 from sharpdepth_ros.pipeline.alignment import AGREEMENT, align, align_least_squares
 from sharpdepth_ros.pipeline.draft_memory import Draft, DraftMemory
 from sharpdepth_ros.pipeline.engine import Engine, EngineOptions
+from sharpdepth_ros.pipeline.image_input import as_rgb8
 from sharpdepth_ros.pipeline.noise import Noise, NoiseSource, Shape
 from sharpdepth_ros.pipeline.output import Array, SharpDepthOutput
 from sharpdepth_ros.pipeline.overflow import (
@@ -234,7 +235,8 @@ class SharpDepthPipeline:
         """Estimate the depth of one image.
 
         Args:
-            rgb: uint8 [H, W, 3].
+            rgb: uint8 [H, W, 3]; a PIL image, grey, RGBA, the channels first, or floats in [0, 1]
+                are brought to it (see `pipeline.image_input`).
             intrinsics: [3, 3] pixels for H x W or the camera itself, handed to f_D; None lets
                 f_D estimate them.
             seen: bool [H, W], False where the camera saw nothing, as behind the corners of a
@@ -265,7 +267,7 @@ class SharpDepthPipeline:
         """
         call = _Call(mode, processing_resolution, lotus_steps, seed, fallback, gate, fit)
         cameras = None if intrinsics is None else [intrinsics]
-        return self._run([rgb], cameras, [seen], call, noise, memory)[0]
+        return self._run([as_rgb8(rgb)], cameras, [seen], call, noise, memory)[0]
 
     def batch(
         self,
@@ -285,7 +287,7 @@ class SharpDepthPipeline:
         Images of one size are one batch; the answers are those of one call each.
 
         Args:
-            images: each uint8 [H, W, 3]; sizes may differ.
+            images: each as in a call; sizes may differ.
             intrinsics: for each image as in a call; None where no camera is known.
             seen: for each image as in a call; None for all of all of them.
             mode, processing_resolution, lotus_steps, seed, fallback, fit: as in a call.
@@ -303,6 +305,7 @@ class SharpDepthPipeline:
         masks = [None] * len(images) if seen is None else list(seen)
         if len(masks) != len(images):
             raise ValueError(f"{len(masks)} masks of what was seen for {len(images)} images")
+        images = [as_rgb8(rgb) for rgb in images]
         groups: dict[tuple, list[int]] = {}
         for index, (rgb, camera) in enumerate(zip(images, cameras, strict=True)):
             kind = (tuple(rgb.shape), isinstance(rgb, torch.Tensor), camera is None)
@@ -383,7 +386,7 @@ class SharpDepthPipeline:
     ) -> list[SharpDepthOutput]:
         timer = StageTimer(self.device)
         with timer.stage("preprocess"):
-            pictures = [_checked_image(rgb) for rgb in images]
+            pictures = [_as_tensor(rgb) for rgb in images]
             height, width = pictures[0].shape[:2]
             matrices = _camera_batch(cameras, width, height)
             seen = self._mask_batch(masks, width, height)
@@ -664,17 +667,11 @@ def _share_latents(generator: DepthGenerator, sharpener: DepthDiffusion | None) 
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def _checked_image(rgb: Array) -> torch.Tensor:
+def _as_tensor(rgb: Array) -> torch.Tensor:
     """uint8 [H, W, 3], where it was."""
     if isinstance(rgb, np.ndarray):  # a mirrored or read-only view, as bgr[..., ::-1], is copied
         rgb = np.require(rgb, requirements=("C", "W"))
-    image = torch.as_tensor(rgb)
-    if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != torch.uint8 or not image.numel():
-        raise ValueError(
-            f"rgb is {image.dtype} {list(image.shape)}; give a uint8 image [H, W, 3] that is not "
-            "empty"
-        )
-    return image
+    return torch.as_tensor(rgb)
 
 
 def _camera_batch(cameras: list[Intrinsics] | None, width: int, height: int) -> torch.Tensor | None:

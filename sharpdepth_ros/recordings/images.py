@@ -24,6 +24,7 @@ from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
+from sharpdepth_ros.pipeline.provenance import changes
 from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
 from sharpdepth_ros.recordings.stages import Picture
 
@@ -176,7 +177,7 @@ def write_depth_files(
         out: with numpy maps.
         formats: some of png (16 bit, millimetres), npy and exr (float32, metres), preview
             (colours), ply, metric (npy, metres: the metric model alone), discrepancy (npy, 0 to 1).
-        facts: for the .json, besides camera, fit and timings.
+        facts: what decides the result, for the .json; JSON values.
         form: for it, too: `Picture.form`.
     """
     writers = {
@@ -190,9 +191,15 @@ def write_depth_files(
         "metric": lambda file: write_npy(file, out.metric_depth),
         "discrepancy": lambda file: write_npy(file, out.discrepancy),
     }
+    files = {}
+    if facts and (earlier := _summary(target)) and not changes(_facts_in(earlier, facts), facts):
+        files = dict(earlier.get("files", {}))  # also of other formats: they are of these facts
+    else:  # a run that dies here must not leave new files beside old facts
+        _file(target, "depth.json").unlink(missing_ok=True)
     for name in formats:
         with written_whole(_file(target, _ENDINGS[name])) as file:
             writers[name](file)
+        files[name] = _file(target, _ENDINGS[name]).stat().st_size
     summary = {
         "intrinsics": None if out.intrinsics is None else out.intrinsics.tolist(),
         "picture": form,
@@ -200,20 +207,47 @@ def write_depth_files(
         "scale": out.scale if np.isfinite(out.scale) else None,
         "shift": out.shift if np.isfinite(out.shift) else None,
         "milliseconds": out.timings,
+        "files": files,
         **(facts or {}),
     }
     with written_whole(_file(target, "depth.json")) as file:
         file.write_text(json.dumps(summary, indent=2))
 
 
-def is_written(target: Path, formats: Iterable[str], facts: Mapping[str, Any]) -> bool:
-    """Whether an earlier run wrote these files with the same facts."""
+def why_again(
+    target: Path, formats: Iterable[str], facts: Mapping[str, Any]
+) -> dict[str, str] | None:
+    """Compares what is on the disk with what a run would write.
+
+    Returns:
+        What differs, each with a sentence: facts, and files that are missing or not as they were
+        written. Empty: all is there. None: no run has finished here.
+    """
+    summary = _summary(target)
+    if summary is None:
+        return None
+    found = changes(_facts_in(summary, facts), facts)
+    sizes = summary.get("files", {})
+    for name in formats:
+        file = _file(target, _ENDINGS[name])
+        size = file.stat().st_size if file.is_file() else None
+        if size is None or size != sizes.get(name):
+            written = f"has {size} bytes, {sizes.get(name, 'none')} were written with these facts"
+            found[name] = f"{file} {'is missing' if size is None else written}"
+    return found
+
+
+def _summary(target: Path) -> dict[str, Any] | None:
+    """What was written last beside the depth of an image; None where there is nothing whole."""
     try:
         summary = json.loads(_file(target, "depth.json").read_text())
     except (OSError, ValueError):
-        return False
-    same = all(summary.get(name) == value for name, value in facts.items())
-    return same and all(_file(target, _ENDINGS[name]).is_file() for name in formats)
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def _facts_in(summary: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: summary[name] for name in facts if name in summary}
 
 
 def _file(target: Path, ending: str) -> Path:

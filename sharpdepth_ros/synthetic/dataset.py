@@ -12,7 +12,8 @@ Layout of ``out_dir`` (N is the frame number, six digits or more):
                     world; camera x right, y down, z forward), time (s), kind, scene_seed
 
 A frame is complete once its JSON file exists: that one is written last, and every file appears
-under its name in one step. So a run that was stopped can simply be started again.
+under its name in one step. So a run that was stopped can simply be started again; frames with files
+that are missing or empty, as after a power cut, are then rendered again.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def write_dataset(
         raise ValueError(f"depth_format is {depth_format!r}; choose one of {DEPTH_FORMATS}")
     root = Path(out_dir)
     _claim(root, options, depth_format)
-    missing = [i for i in range(frames) if not _file(root, "frames", i, "json").exists()]
+    missing = [i for i in range(frames) if not _is_complete(root, i, depth_format)]
     # One scene's frames go to one process, which then builds the scene once.
     groups: dict[int, list[int]] = {}
     for index in missing:
@@ -101,22 +102,23 @@ def read_frame(out_dir: str | os.PathLike, index: int) -> Frame:
     path = _file(root, "frames", index, "json")
     if not path.exists():
         raise ValueError(f"{root} has no complete frame {index}; there is no file {path}")
-    about = json.loads(path.read_text())
+    try:
+        about = json.loads(path.read_text())
+        intrinsics = np.array(about["intrinsics"], float).reshape(3, 3)
+        pose, time = np.array(about["pose"], float).reshape(4, 4), float(about["time"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not describe a frame ({error!r})") from error
     rgb = read_rgb(_file(root, "rgb", index, "png"))
     exact = _file(root, "depth", index, "npy")
     if exact.exists():
         depth = read_array(exact)
     else:
-        millimetres = decode_image(_file(root, "depth", index, "png"), cv2.IMREAD_UNCHANGED)
-        depth = millimetres.astype(np.float32) / 1000
+        exact = _file(root, "depth", index, "png")
+        depth = decode_image(exact, cv2.IMREAD_UNCHANGED).astype(np.float32) / 1000
+    if depth.shape != rgb.shape[:2]:
+        raise ValueError(f"{exact} has the shape {depth.shape}, its image {rgb.shape[:2]}")
     depth = np.where(depth > 0, depth, np.float32(np.inf))
-    return Frame(
-        rgb=rgb,
-        depth=depth,
-        intrinsics=np.array(about["intrinsics"]),
-        pose=np.array(about["pose"]),
-        time=about["time"],
-    )
+    return Frame(rgb=rgb, depth=depth, intrinsics=intrinsics, pose=pose, time=time)
 
 
 def _claim(root: Path, options: SampleOptions, depth_format: str) -> None:
@@ -130,7 +132,12 @@ def _claim(root: Path, options: SampleOptions, depth_format: str) -> None:
     about = json.loads(json.dumps(about))  # as it reads back: tuples are lists
     path = root / "dataset.json"
     if path.exists():
-        found = json.loads(path.read_text())
+        try:
+            found = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged ({error}); move it elsewhere and run the same command again"
+            ) from error
         if found != about:
             raise ValueError(
                 f"{path} was made with other settings: {found}, not {about}; use the same ones to "
@@ -140,6 +147,15 @@ def _claim(root: Path, options: SampleOptions, depth_format: str) -> None:
     for folder in ("rgb", "depth", "valid", "frames"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     _write(path, (json.dumps(about, indent=2) + "\n").encode())
+
+
+def _is_complete(root: Path, index: int, depth_format: str) -> bool:
+    """Whether all files of a frame hold something: a power cut leaves names of empty files."""
+    files = [_file(root, "frames", index, "json")]
+    files += [_file(root, folder, index, "png") for folder in ("rgb", "valid")]
+    endings = ("png", "npy") if depth_format == "both" else (depth_format,)
+    files += [_file(root, "depth", index, ending) for ending in endings]
+    return all(file.is_file() and file.stat().st_size for file in files)
 
 
 def _run(write: Callable[[list[int]], int], groups: list[list[int]], workers: int) -> Iterator[int]:

@@ -4,14 +4,19 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ModelMixin, UNet2DConditionModel
+from torch import nn
 
 from sharpdepth_ros.models.diffusion import DepthDiffusion, load_depth_diffusion
 from sharpdepth_ros.models.random_stack import TEXT_CHANNELS, write_random_checkpoint
-from sharpdepth_ros.training.checkpoints import checkpoints_of
+from sharpdepth_ros.training.checkpoints import STATE, checkpoints_of
+from sharpdepth_ros.training.disk_cache import content_key
 from sharpdepth_ros.weights.catalogue import Kind
+from sharpdepth_ros.weights.checksums import files_in, hash_file
+from sharpdepth_ros.weights.layout import faults_of, tensor_shapes
 from sharpdepth_ros.weights.locate import locate
 
 UNCHANGED = ("vae", "scheduler", "text_encoder", "tokenizer")
@@ -40,6 +45,15 @@ def find_checkpoint(model: str, *kinds: Kind) -> Path:
     return last_checkpoint(model) if Path(model).is_dir() else locate(model, *kinds)
 
 
+def folder_digest(folder: Path) -> str:
+    """Names a model by the contents of its files: another training may have the same folder."""
+    files = [f for f in files_in(folder) if STATE not in f.relative_to(folder).parts]
+    parts = []
+    for file in files:
+        parts += [file.relative_to(folder).as_posix(), hash_file(file, lambda _: None).sha256]
+    return content_key(*parts)
+
+
 def load_for_training(folder: Path) -> DepthDiffusion:
     """Load a checkpoint, float32 and frozen; whoever trains a part of it thaws that part."""
     model = load_depth_diffusion(folder)
@@ -54,9 +68,54 @@ def write_trained(folder: Path, unet: UNet2DConditionModel, base: Path) -> None:
     The other parts are hard links where the file system has them: they are gigabytes at the
     released size, and the same in every checkpoint.
     """
-    unet.save_pretrained(folder / "unet")
+    save_network(unet, folder / "unet")
     for part in UNCHANGED:
         shutil.copytree(base / part, folder / part, copy_function=_link)
+    if faults := faults_of(folder, "sharpener"):
+        raise OSError(f"the copy of {base} is not whole: {'; '.join(faults)}")
+
+
+def save_network(network: ModelMixin, folder: Path) -> None:
+    """Write a network of diffusers, and check its files for every weight.
+
+    Raises:
+        OSError: the files do not hold the network's weights.
+    """
+    network.save_pretrained(folder)
+    require_written(network, sorted(folder.glob("*.safetensors")))
+
+
+def require_written(network: nn.Module, files: Iterable[Path], wrapper: str = "") -> None:
+    """Compare names and shapes in the headers of .safetensors files with those of a network.
+
+    Args:
+        network: what was written.
+        files: all of it.
+        wrapper: prefix of the names in files that may be there, such as that of several processes.
+
+    Raises:
+        OSError: they differ, or a file is cut off; the message names the first difference.
+    """
+    files = list(files)
+    written: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        try:
+            shapes = tensor_shapes(file)
+            written |= {name.removeprefix(wrapper): shape for name, shape in shapes.items()}
+        except ValueError as error:
+            raise OSError(f"{file.name} is cut off: {error}") from error
+    for name, weights in network.state_dict().items():
+        if written.get(name) != tuple(weights.shape):
+            where = ", ".join(file.name for file in files) or "no .safetensors file"
+            raise OSError(
+                f"{name} of the network has the shape {list(weights.shape)}, and in {where} "
+                f"{list(written[name]) if name in written else 'it is missing'}"
+            )
+
+
+def require_weights(network: nn.Module, state: Path) -> None:
+    """`require_written` for the weights that accelerate wrote into a training state."""
+    require_written(network, sorted(state.glob("model*.safetensors")), wrapper="module.")
 
 
 class SmallBase(tempfile.TemporaryDirectory):
@@ -117,6 +176,8 @@ def small_unet(
 
 
 def _link(source: str, target: str) -> None:
+    """A second name for the file itself: the hub's cache consists of relative links."""
+    source = os.path.realpath(source)
     try:
         os.link(source, target)
     except OSError:

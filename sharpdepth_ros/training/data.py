@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training images: any folder of images, or synthetic frames that bring depth and camera."""
 
-import hashlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,11 @@ from sharpdepth_ros.recordings.images import SUFFIXES, read_picture
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 from sharpdepth_ros.synthetic import SampleOptions, read_frame, render_sample
 from sharpdepth_ros.training.config import DataConfig
+from sharpdepth_ros.training.disk_cache import content_key
 from sharpdepth_ros.training.order import SampleKey
 
 _BLOCKS = 160
 """Blocks along an image's longer edge in which `largest_window` looks."""
-
-MOST_MISSES = 64
-"""Unreadable images in a row after which a data set is given up."""
 
 
 @dataclass
@@ -34,7 +32,8 @@ class Batch:
         rgb: uint8 [B, 3, h, w].
         flip: bool [B], which images to mirror.
         names: of the images.
-        keys: of the images at this size and window, for caches: they change when the file does.
+        keys: `content_key` of each image as it is here, before mirroring, with its camera and
+            depth: caches are named after it.
         intrinsics: float32 [B, 3, 3] pixels, or None.
         depth: float32 [B, 1, h, w] metres, inf is sky; None without labels.
         unreadable: images that were met and skipped, and why.
@@ -91,34 +90,63 @@ class _Frames(Dataset):
         self._samples = samples
         self._seed = seed
         self._kept: dict[int, tuple] = {}
+        self._faults: dict[int, str] = {}
 
     def __len__(self) -> int:
         return self._samples
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Images that this process met and could not read, and why."""
+        return {self._name(index): reason for index, reason in self._faults.items()}
+
     def __getitem__(self, key: SampleKey) -> tuple:
-        """A sample, or where its image cannot be read the next one that can."""
+        """A sample, or where its image cannot be read another one.
+
+        Raises:
+            ValueError: none of the images can be read.
+        """
         unreadable: dict[str, str] = {}
-        for miss in range(min(MOST_MISSES, self._samples)):
-            index = (key.index + miss) % self._samples
-            try:
-                sample = self._kept[index] if index in self._kept else self._read_fitted(index)
-            except (OSError, ValueError) as error:
-                unreadable[self._name(index)] = str(error)
+        for index in self._candidates(key):
+            sample = self._sample(index)
+            if sample is None:
+                unreadable[self._name(index)] = self._faults[index]
                 continue
-            if self._config.in_memory:
-                self._kept[index] = sample
             rng = np.random.default_rng([self._seed, key.draw])
-            name = self._key(index)
             if self._config.native_crop:
                 x, y = self._corner(sample[0], rng)
                 sample = window(*sample, x, y, self._config.width, self._config.height)
-                name = f"{name} {x},{y}"
             flip = self._config.flip and rng.random() < 0.5
-            return (*sample, flip, self._name(index), name, unreadable)
+            return (*sample, flip, self._name(index), content_key(*sample), unreadable)
         raise ValueError(
-            f"{len(unreadable)} images in a row cannot be read, the first is "
+            f"none of the {self._samples} images can be read, the first is "
             f"{next(iter(unreadable))}: {next(iter(unreadable.values()))}"
         )
+
+    def _candidates(self, key: SampleKey) -> Iterator[int]:
+        """The sample that is asked for, then all others in an order that follows from the draw.
+
+        Not its neighbours: after a row of unreadable images one image would be shown in the place
+        of them all.
+        """
+        yield key.index
+        others = np.random.default_rng([self._seed, key.draw, 1]).permutation(self._samples)
+        yield from (int(index) for index in others if index != key.index)
+
+    def _sample(self, index: int) -> tuple | None:
+        """A sample at its size before a window is taken; None where it cannot be read."""
+        if index in self._faults:
+            return None
+        if index in self._kept:
+            return self._kept[index]
+        try:
+            sample = self._read_fitted(index)
+        except (OSError, ValueError) as error:
+            self._faults[index] = str(error)
+            return None
+        if self._config.in_memory:
+            self._kept[index] = sample
+        return sample
 
     def _read_fitted(self, index: int) -> tuple:
         rgb, depth, camera = self._read(index)
@@ -141,8 +169,9 @@ class _Frames(Dataset):
         y = int(rng.integers(rgb.shape[0] - height + 1))
         return x, y
 
-    def _key(self, index: int) -> str:
-        return self._name(index)
+    def contents(self) -> dict[str, str]:
+        """A digest of what an option names, by the option: of the files, wherever they lie."""
+        raise NotImplementedError
 
     def _read(self, index: int) -> tuple:
         raise NotImplementedError
@@ -183,12 +212,14 @@ class ImageFolder(_Frames):
     def _name(self, index: int) -> str:
         return str(self._files[index])
 
-    def _key(self, index: int) -> str:
-        file, config = self._files[index], self._config
-        status = file.stat()
-        size = f"{config.width}x{config.height} {config.intrinsics}"
-        text = f"{file.resolve()} {status.st_mtime_ns} {status.st_size} {size}"
-        return hashlib.sha256(text.encode()).hexdigest()
+    def contents(self) -> dict[str, str]:
+        files = _names_and_sizes(self._root, self._files)
+        masks = _names_and_sizes(self._root.with_name("valid"), sorted(self._masks.values()))
+        camera = None if self._camera is None else replace(self._camera, source="")
+        return {
+            "data.path": content_key(files, masks),
+            "data.intrinsics": content_key(repr(camera)),
+        }
 
 
 class RenderedFrames(_Frames):
@@ -196,7 +227,8 @@ class RenderedFrames(_Frames):
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         self._root = _folder(config, "frames")
-        numbers = sorted(int(p.stem) for p in (self._root / "frames").glob("*.json"))
+        files = (self._root / "frames").glob("*.json")
+        numbers = sorted(int(p.stem) for p in files if p.stem.isdecimal())
         self._numbers = numbers[: config.frames]
         if not self._numbers:
             raise ValueError(f"{self._root} holds no frames; write some with sharpdepth synth")
@@ -209,9 +241,9 @@ class RenderedFrames(_Frames):
     def _name(self, index: int) -> str:
         return f"{self._root}/rgb/{self._numbers[index]:06d}.png"
 
-    def _key(self, index: int) -> str:
-        text = f"{Path(self._name(index)).resolve()} {self._config.width}x{self._config.height}"
-        return hashlib.sha256(text.encode()).hexdigest()
+    def contents(self) -> dict[str, str]:
+        files = [Path(self._name(index)) for index in range(len(self))]
+        return {"data.path": _names_and_sizes(self._root, files)}
 
 
 class RenderedOnTheFly(_Frames):
@@ -232,8 +264,8 @@ class RenderedOnTheFly(_Frames):
     def _name(self, index: int) -> str:
         return f"scene frame {index} of seed {self._seed}"
 
-    def _key(self, index: int) -> str:
-        return hashlib.sha256(f"{self._options} {index}".encode()).hexdigest()
+    def contents(self) -> dict[str, str]:
+        return {}  # its options say everything
 
 
 def open_data(config: DataConfig, seed: int) -> _Frames:
@@ -337,6 +369,13 @@ def window(rgb, depth, camera, x: int, y: int, width: int, height: int) -> tuple
         camera = camera - np.array([[0, 0, x], [0, 0, y], [0, 0, 0]])
     depth = None if depth is None else np.ascontiguousarray(depth[rows, columns])
     return np.ascontiguousarray(rgb[rows, columns]), depth, camera
+
+
+def _names_and_sizes(root: Path, files: list[Path]) -> str:
+    """`content_key` of names and sizes; a file that is gone has no size."""
+    sizes = [str(file.stat().st_size if file.is_file() else None) for file in files]
+    names = [file.relative_to(root).as_posix() for file in files]
+    return content_key(*names, *sizes)
 
 
 def _read_mask(path: Path, rgb: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sharpdepth_ros.training.checkpoints import CheckpointNotWritten
+from sharpdepth_ros.training.checkpoints import CheckpointNotWritten, checkpoints_of
 from sharpdepth_ros.training.config import TrainingConfig, load_config
 from sharpdepth_ros.training.stages.base import Stage
 from sharpdepth_ros.training.stages.lotus import LotusOptions, LotusStage
@@ -47,5 +47,18 @@ def run_training(make_stage: Callable[[Any], Stage], config: TrainingConfig) -> 
     except (LossNotFinite, CheckpointNotWritten) as error:
         print(f"sharpdepth: training stopped: {error}", file=sys.stderr)
         return FAILED
+    except OSError as error:
+        print(f"sharpdepth: training stopped: {error}; {_last(trainer)}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"sharpdepth: stopped at step {trainer.step}; {_last(trainer)}", file=sys.stderr)
+        raise
     trainer.accelerator.print(f"trained {trainer.step} steps: {checkpoint}")
     return 0
+
+
+def _last(trainer: Trainer) -> str:
+    kept = checkpoints_of(trainer.output)
+    if not kept:
+        return "there is no checkpoint yet"
+    return f"run.resume=true continues from {kept[-1]}"

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ from tqdm import tqdm
 from sharpdepth_ros.models.checkpoint_files import (
     CheckpointError,
     explained,
+    first_line,
     read_json,
     read_pickle,
     require_data_only,
 )
 from sharpdepth_ros.models.diffusion import write_about
 from sharpdepth_ros.models.placement import has_amx
+from sharpdepth_ros.training.checkpoint_folder import require_weights
 from sharpdepth_ros.training.checkpoints import (
+    STATE,
     checkpoints_of,
     remove_drafts,
     step_of,
@@ -37,11 +41,10 @@ from sharpdepth_ros.training.checkpoints import (
 from sharpdepth_ros.training.config import TrainingConfig
 from sharpdepth_ros.training.data import Batch, collate, open_data
 from sharpdepth_ros.training.order import BatchOrder
+from sharpdepth_ros.training.resume import PROGRESS, described, require_same_run, state_faults
 from sharpdepth_ros.training.schedule import learning_rate, progress
 from sharpdepth_ros.training.stages.base import Stage
-
-STATE = "training_state"
-"""Subfolder of a checkpoint with what only a resumed run needs."""
+from sharpdepth_ros.weights.home import write_durably
 
 STAGE_STATE = "stage.pt"
 """File in it with the stage's state beside its network's weights, where it has some."""
@@ -89,8 +92,13 @@ class Trainer:
         self.network, self.optimizer = self.accelerator.prepare(stage.network, optimizer)
         stage.attach(self.network, self.accelerator.device)
         self.step, self.seconds = 0, 0.0
-        self.unreadable: dict[str, str] = {}
+        self._unreadable: dict[str, str] = {}
+        self._logs = True
         self._last_saved = -1
+        contents = {**self.data.contents(), **stage.contents}
+        self._described = described(
+            type(stage).__name__, config, contents, self.accelerator.num_processes
+        )
         self._resume()
 
     def run(self) -> Path:
@@ -140,8 +148,8 @@ class Trainer:
             group["lr"] = rate
         logs: dict[str, torch.Tensor] = {}
         for part in range(config.optimizer.accumulate):
-            batch = next(batches)
-            self.unreadable |= batch.unreadable
+            batch = self._next(batches)
+            self._unreadable |= batch.unreadable
             batch = batch.to(accelerator.device)
             torch.manual_seed(self._noise_seed(part))
             with accelerator.accumulate(self.network):
@@ -158,6 +166,14 @@ class Trainer:
                 logs[name] = logs.get(name, 0) + share
         self.stage.updated()
         return {**logs, "learning_rate": torch.tensor(rate)}
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        try:
+            return next(batches)
+        except ValueError as error:
+            # A loader process' error comes with its traceback, the message in the last line.
+            message = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
+            raise ValueError(message) from error
 
     def _agreed(self, seconds: float) -> float:
         """The time by which every process ends: the longest, where time can end the run."""
@@ -200,9 +216,12 @@ class Trainer:
         where = "on another process"
         if not finite:
             where = self.output / f"nan-batch-{self.step:06d}-{self.accelerator.process_index}.pt"
-            torch.save(
-                {"step": self.step, **dataclasses.asdict(batch.to(torch.device("cpu")))}, where
-            )
+            try:
+                torch.save(
+                    {"step": self.step, **dataclasses.asdict(batch.to(torch.device("cpu")))}, where
+                )
+            except (OSError, RuntimeError) as error:  # torch's own of a full disk
+                where = f"not saved ({error})"
         kept = checkpoints_of(self.output)
         raise LossNotFinite(
             f"the loss of step {self.step} is {loss.item()}; the batch is {where}. "
@@ -225,9 +244,10 @@ class Trainer:
                 progressed = {
                     "step": self.step,
                     "seconds": round(self.seconds, 1),
-                    "config": dataclasses.asdict(self.config),
+                    **self._described,
                 }
-                (folder / STATE / "progress.json").write_text(json.dumps(progressed, indent=2))
+                (folder / STATE / PROGRESS).write_text(json.dumps(progressed, indent=2))
+                require_weights(self.stage.network, folder / STATE)
 
         write_checkpoint(
             self.output,
@@ -238,6 +258,7 @@ class Trainer:
             wait=accelerator.wait_for_everyone,
         )
         self._last_saved = self.step
+        self._list_unreadable()
 
     def _resume(self) -> None:
         existing = checkpoints_of(self.output)
@@ -246,19 +267,51 @@ class Trainer:
                 f"{self.output} holds checkpoints up to step {step_of(existing[-1])}: continue "
                 "with run.resume=true, or give another run.output"
             )
+        checkpoint = self._resumable(existing) if existing else None
         if self.accelerator.is_main_process:
-            self.output.mkdir(parents=True, exist_ok=True)
-            remove_drafts(self.output)
+            self._make_output()
         self.accelerator.wait_for_everyone()
-        if not existing:
+        if checkpoint is None:
+            if self.config.run.resume:
+                self.accelerator.print(
+                    f"sharpdepth: run.resume is true, but {self.output} holds no checkpoint: the "
+                    "run begins at step 0"
+                )
+            self._unreadable_file.unlink(missing_ok=True)
             return
-        state = existing[-1] / STATE
-        self._load_state(state)
-        progressed = read_json(state / "progress.json")
+        progressed = read_json(checkpoint / STATE / PROGRESS)
+        if changes := require_same_run(progressed, self._described, checkpoint):
+            self.accelerator.print(f"sharpdepth: continuing with changes: {changes}")
+        self._load_state(checkpoint / STATE)
         self.step, self.seconds = progressed["step"], progressed["seconds"]
         self._last_saved = self.step
         if self.accelerator.is_main_process:
             self._forget_log_after(self.step)
+
+    def _make_output(self) -> None:
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+            remove_drafts(self.output)
+        except OSError as error:
+            raise ValueError(
+                f"run.output is {self.output}, where no folder can be made: {error.strerror}"
+            ) from error
+
+    def _resumable(self, checkpoints: list[Path]) -> Path:
+        """The last checkpoint that a run can continue from; those after it are named."""
+        passed = []
+        for checkpoint in reversed(checkpoints):
+            faults = state_faults(checkpoint)
+            if not faults:
+                for note in passed:
+                    self.accelerator.print(f"sharpdepth: not continuing from {note}")
+                return checkpoint
+            passed.append(f"{checkpoint}: {'; '.join(faults)}")
+        raise ValueError(
+            f"no checkpoint in {self.output} can be continued from: {'. '.join(passed)}. Their "
+            f"weights can start a new run in another run.output: stage.init={checkpoints[-1]}, "
+            "where the stage has that option"
+        )
 
     def _load_state(self, folder: Path) -> None:
         """Weights, optimiser and the stage's state of a checkpoint, which someone may have given
@@ -268,6 +321,14 @@ class Trainer:
         pickle; so the stage's state is read here.
         """
         require_data_only(folder)
+        try:
+            if any(folder.glob("model*.safetensors")):
+                require_weights(self.stage.network, folder)
+        except OSError as error:
+            raise CheckpointError(
+                f"{folder} is of another network: {error}. A network keeps its shape within a run; "
+                "give another run.output"
+            ) from error
         # Earlier checkpoints have it under a name that accelerate takes for its own.
         earlier = folder / "custom_checkpoint_0.pkl"
         if self.accelerator.is_main_process and earlier.is_file():
@@ -277,29 +338,49 @@ class Trainer:
             self.accelerator.load_state(str(folder))
         except Exception as error:  # whatever the files hold
             raise CheckpointError(
-                f"{folder} cannot be continued from: {explained(error)}. Remove "
-                f"{folder.parent.name}/, to continue from the checkpoint before it"
+                f"{folder} cannot be continued from: {explained(error)}. To continue from the "
+                f"checkpoint before it, move {folder.parent.name}/ to another place"
             ) from error
-        if self.stage.state is not None:
+        if self.stage.state is None:
+            return
+        if not (folder / STAGE_STATE).is_file():
+            raise CheckpointError(
+                f"{folder} has no {STAGE_STATE}, which holds what this training keeps beside its "
+                "weights (the moving average, with stage.teacher=ema): take the old options, or "
+                f"begin a new run with stage.init={folder.parent} and another run.output"
+            )
+        try:
             self.stage.state.load_state_dict(read_pickle(folder / STAGE_STATE))
+        except (RuntimeError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{folder / STAGE_STATE} is of another network: {first_line(error)}"
+            ) from error
 
     def _log(self, logs: dict[str, torch.Tensor], bar: tqdm) -> None:
         values = {name: float(value) for name, value in logs.items()}
         bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
-        self.accelerator.log(values, step=self.step)
-        if self.accelerator.is_main_process:
-            line = {"step": self.step, "seconds": round(self.seconds, 1), **values}
-            with (self.output / "log.jsonl").open("a") as file:
-                file.write(json.dumps(line) + "\n")
+        line = {"step": self.step, "seconds": round(self.seconds, 1), **values}
+        try:
+            self.accelerator.log(values, step=self.step)
+            if self.accelerator.is_main_process:
+                with (self.output / "log.jsonl").open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            if self._logs:
+                print(
+                    f"sharpdepth: the log of step {self.step} cannot be written ({error}); the "
+                    "training goes on",
+                    file=sys.stderr,
+                )
+            self._logs = False
 
     def _forget_log_after(self, step: int) -> None:
         """Drop the lines of updates that are done again, and the one that a kill cut short."""
         file = self.output / "log.jsonl"
         if not file.is_file():
             return
-        lines = [line for line in file.read_text().splitlines() if line.endswith("}")]
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        file.write_text("".join(f"{line}\n" for line in kept))
+        kept = [line for line in file.read_text().splitlines() if 0 <= _step_of(line) <= step]
+        write_durably(file, "".join(f"{line}\n" for line in kept).encode())
 
     def _announce(self) -> None:
         config, accelerator = self.config, self.accelerator
@@ -314,30 +395,54 @@ class Trainer:
 
     def _report_unreadable(self) -> None:
         """List the images that could not be read, this process' and those of the others."""
-        if not self.unreadable:
-            return
-        name = f"unreadable-{self.accelerator.process_index}.txt"
-        lines = [f"{image}: {reason}" for image, reason in sorted(self.unreadable.items())]
-        (self.output / name).write_text("\n".join(lines) + "\n")
-        print(
-            f"{len(self.unreadable)} images could not be read and were skipped; they are listed "
-            f"in {self.output / name}",
-            file=sys.stderr,
-        )
+        self._unreadable |= self.data.unreadable
+        if self._unreadable:
+            listed = self._list_unreadable()
+            print(
+                f"{len(self._unreadable)} images could not be read and were skipped; "
+                + (f"they are listed in {listed}" if listed else "the list cannot be written"),
+                file=sys.stderr,
+            )
+
+    @property
+    def _unreadable_file(self) -> Path:
+        return self.output / f"unreadable-{self.accelerator.process_index}.txt"
+
+    def _list_unreadable(self) -> Path | None:
+        """Write the list, with the lines of the run that this one continues; None: no room."""
+        file = self._unreadable_file
+        if not self._unreadable:
+            return file
+        before = file.read_text(errors="replace").splitlines() if file.is_file() else []
+        lines = {*before, *(f"{image}: {reason}" for image, reason in self._unreadable.items())}
+        try:
+            write_durably(file, "".join(f"{line}\n" for line in sorted(lines)).encode())
+        except OSError:
+            return None
+        return file
 
     def _check(self, stage: Stage) -> None:
         data: Any = self.config.data
         for name in ("width", "height"):
             if getattr(data, name) % stage.multiple:
+                below = getattr(data, name) // stage.multiple * stage.multiple
                 raise ValueError(
                     f"data.{name} is {getattr(data, name)}; the VAE needs a multiple of "
-                    f"{stage.multiple}"
+                    f"{stage.multiple}, such as {below or below + stage.multiple}"
                 )
         if stage.needs_depth and data.source == "images":
             raise ValueError(
                 "this stage learns from depth, and data.source is 'images'; use 'frames' (written "
                 "by sharpdepth synth) or 'scenes'"
             )
+
+
+def _step_of(line: str) -> int:
+    """Of a line of log.jsonl; -1 for one that a kill or a power cut left torn."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return -1
 
 
 def _mixed_precision(precision: str, cpu: bool) -> str:

@@ -18,8 +18,8 @@ from sharpdepth_ros.weights.checksums import (
 from sharpdepth_ros.weights.fetch import entry_named, fetch
 from sharpdepth_ros.weights.home import FetchError, WeightsNotFound, model_folder
 from sharpdepth_ros.weights.hub import usable_snapshot
+from sharpdepth_ros.weights.identity import faults_here
 from sharpdepth_ros.weights.install import progress
-from sharpdepth_ros.weights.layout import faults_of
 from sharpdepth_ros.weights.locate import find_here, is_repository, remedy
 
 FAILED = 1
@@ -33,7 +33,8 @@ class Stored:
         entry: the model.
         folder: None when it is not here.
         size: bytes.
-        faults: what is missing or visibly broken; contents are not read.
+        faults: what is missing or visibly broken, or shows that it is another model; weights are
+            not read.
     """
 
     entry: ModelEntry
@@ -50,7 +51,7 @@ def inventory() -> list[Stored]:
             continue
         folder = find_here(entry)
         size = sum(f.stat().st_size for f in files_in(folder)) if folder else 0
-        found.append(Stored(entry, folder, size, faults_of(folder, entry.kind) if folder else []))
+        found.append(Stored(entry, folder, size, faults_here(entry, folder) if folder else []))
     return found
 
 
@@ -112,7 +113,7 @@ def run_verify(names: Sequence[str] = ()) -> int:
 
 def _verify(name: str, folder: Path) -> bool:
     files = files_in(folder)
-    faults = [] if is_repository(name) else faults_of(folder, entry_named(name).kind)
+    faults = [] if is_repository(name) else faults_here(entry_named(name), folder)
     damages = [Damage(folder, fault) for fault in faults]
     with progress(name, sum(file.stat().st_size for file in files)) as bar:
         record = read_record(name) if folder == model_folder(name) else None

@@ -15,8 +15,8 @@ from sharpdepth_ros.weights.home import (
     model_folder,
 )
 from sharpdepth_ros.weights.hub import cached_snapshot, fetch_from_hub, usable_snapshot
+from sharpdepth_ros.weights.identity import faults_here, is_another_model
 from sharpdepth_ros.weights.install import install_copy
-from sharpdepth_ros.weights.layout import faults_of
 from sharpdepth_ros.weights.locate import find_here, is_repository, remedy
 from sharpdepth_ros.weights.release import fetch_release, install_local_release
 
@@ -60,6 +60,8 @@ def fetch(name: str, source: str | Path | None = None, force: bool = False) -> P
         with exclusive(name):
             if not force and (here := _sound_here(entry)):
                 return here  # another process has just fetched it
+            if model_folder(name).is_dir() and is_another_model(entry, model_folder(name)):
+                record_file(name).unlink(missing_ok=True)  # of that model
             if entry.origin != HUB:
                 return _fetch_release(entry, folder, url)
             if folder is not None:
@@ -79,7 +81,7 @@ def fetch(name: str, source: str | Path | None = None, force: bool = False) -> P
 def _sound_here(entry: ModelEntry) -> Path | None:
     """The model's folder, if it is here and nothing is visibly wrong with it."""
     here = find_here(entry)
-    return None if here is None or faults_of(here, entry.kind) else here
+    return None if here is None or faults_here(entry, here) else here
 
 
 def _split(source: str | Path | None) -> tuple[Path | None, str | None]:

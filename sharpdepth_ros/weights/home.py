@@ -72,7 +72,7 @@ def place(folder: Path, name: str) -> Path:
     if target.exists():
         target.rename(replaced)
     folder.rename(target)
-    _sync(target.parent)
+    sync_folder(target.parent)
     shutil.rmtree(replaced, ignore_errors=True)
     return target
 
@@ -93,15 +93,21 @@ def require_space(needed: int, purpose: str) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Replace a small file so that it holds either its old or its new content, whatever happens."""
+    """Replace a small file so that it holds either its old or its new content, whatever happens.
+
+    Several processes may write the same file; after an error nothing is left of this one's.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".draft")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    _sync(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def _recover(name: str) -> None:
@@ -118,7 +124,7 @@ def _replaced_folder(name: str) -> Path:
     return weights_home() / f".{name}.replaced"
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Have a rename survive a power cut: a robot is often switched off by its main switch."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -28,8 +28,9 @@ def cached_snapshot(repository: str, cache: Path | None = None) -> Path | None:
     root = Path(cache or huggingface_hub.constants.HF_HUB_CACHE)
     folder = root / repo_folder_name(repo_id=repository, repo_type="model")
     main = folder / "refs" / "main"
-    if main.is_file():
-        snapshot = folder / "snapshots" / main.read_text().strip()
+    # A power cut may leave it empty.
+    if main.is_file() and (commit := main.read_text().strip()):
+        snapshot = folder / "snapshots" / commit
         return snapshot if snapshot.is_dir() else None
     snapshots = [s for s in folder.glob("snapshots/*") if s.is_dir()]
     return max(snapshots, key=lambda s: s.stat().st_mtime, default=None)

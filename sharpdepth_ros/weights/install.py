@@ -25,6 +25,7 @@ from sharpdepth_ros.weights.home import (
     place,
     require_space,
 )
+from sharpdepth_ros.weights.identity import differences
 from sharpdepth_ros.weights.layout import faults_of
 
 CHUNK = 1024**2
@@ -89,6 +90,11 @@ def install_copy(entry: ModelEntry, original: Path) -> Path:
 def _require_sound(entry: ModelEntry, folder: Path, source: str) -> None:
     if faults := faults_of(folder, entry.kind):
         raise FetchError(f"{source} does not hold {entry.name}: {'; '.join(faults)}")
+    if found := differences(entry, folder):
+        raise FetchError(
+            f"{source} holds another model than {entry.name}: {'; '.join(found)}. To use it, give "
+            "its folder itself as the model"
+        )
 
 
 def _copy(file: Path, target: Path, bar: tqdm) -> None:

@@ -2,6 +2,7 @@
 """What a folder of weights must hold to be of use; looks at names and headers, reads no weights."""
 
 import json
+import math
 import struct
 from pathlib import Path
 
@@ -38,17 +39,17 @@ def find_checkpoint(folder: Path) -> Path | None:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    return [f for f in _visible(folder) if f.suffix in WEIGHT_SUFFIXES and f.is_file()]
+    return [f for f in visible_files(folder) if f.suffix in WEIGHT_SUFFIXES and f.is_file()]
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible_files(folder: Path) -> list[Path]:
     """Everything below a folder but hidden files: macOS puts `._NAME` beside each file."""
     return sorted(f for f in folder.rglob("*") if not f.name.startswith("."))
 
 
 def _broken_files(folder: Path) -> list[str]:
     faults = []
-    for file in _visible(folder):
+    for file in visible_files(folder):
         name = file.relative_to(folder)
         if file.is_symlink() and not file.exists():
             faults.append(f"{name} is a link to a file that is gone")
@@ -74,20 +75,44 @@ def shortage_of(file: Path) -> str | None:
     The format is an eight-byte length, a JSON header of that length with each tensor's place, and
     the tensors (huggingface/safetensors, README, "Format").
     """
+    try:
+        _read_header(file)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each tensor in a safetensors file, from its header.
+
+    Raises:
+        ValueError: the file is cut off or is none.
+    """
+    return {name: tuple(tensor["shape"]) for name, tensor in _read_header(file).items()}
+
+
+def _read_header(file: Path) -> dict[str, dict]:
+    """What the header says of each tensor."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         prefix = stream.read(8)
         if len(prefix) < 8:
-            return f"{size} bytes, not even its header"
+            raise ValueError(f"{size} bytes, not even its header")
         (length,) = struct.unpack("<Q", prefix)
         if 8 + length > size:
-            return f"{size} bytes, and its header alone would have {length}"
+            raise ValueError(f"{size} bytes, and its header alone would have {length}")
         if length > LONGEST_HEADER:
-            return f"its header would have {length} bytes"
+            raise ValueError(f"its header would have {length} bytes")
         try:
-            tensors = json.loads(stream.read(length))
-            ends = [t["data_offsets"][1] for t in tensors.values() if "dtype" in t]
+            header = json.loads(stream.read(length))
+            tensors = {name: t for name, t in header.items() if "dtype" in t}
+            ends = [t["data_offsets"][1] for t in tensors.values()]
             needed = 8 + length + max(ends, default=0)
+            complete = all(math.prod(t["shape"]) >= 0 for t in tensors.values())
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-            return "its header cannot be read"
-    return None if needed <= size else f"{size} of {needed} bytes"
+            complete = False
+    if not complete:
+        raise ValueError("its header cannot be read")
+    if needed > size:
+        raise ValueError(f"{size} of {needed} bytes")
+    return tensors

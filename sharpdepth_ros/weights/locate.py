@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the folder of a model's weights: a path, this machine's caches, or the hub."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from sharpdepth_ros.weights.catalogue import BUNDLED, HUB, Kind, ModelEntry, find_model, names_of
@@ -12,6 +13,8 @@ from sharpdepth_ros.weights.home import (
     weights_home,
 )
 from sharpdepth_ros.weights.hub import fetch_from_hub, usable_snapshot
+from sharpdepth_ros.weights.identity import differences
+from sharpdepth_ros.weights.layout import faults_of
 
 __all__ = ["WeightsNotFound", "find_here", "is_repository", "locate", "remedy", "weights_home"]
 
@@ -28,15 +31,18 @@ def locate(model: str | Path, *kinds: Kind) -> Path:
     """
     entry = find_model(str(model), *kinds)
     if entry is not None:
-        return find_here(entry) or _fetch(entry)
+        return _required(entry, find_here(entry)) or _fetch(entry)
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
     if is_repository(str(model)):
         return usable_snapshot(str(model), None) or _from_hub(str(model), str(model), None)
+    names = names_of(*kinds)
+    nearest = get_close_matches(str(model).lower(), names, n=1)
+    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
     raise WeightsNotFound(
-        f"{str(model)!r} is neither a folder on this machine nor one of the names "
-        f"{', '.join(names_of(*kinds))}"
+        f"{str(model)!r} is neither a folder on this machine nor one of the names{hint} "
+        f"{', '.join(names)}"
     )
 
 
@@ -48,6 +54,18 @@ def find_here(entry: ModelEntry) -> Path | None:
     if folder.is_dir():
         return folder
     return usable_snapshot(entry.source, entry.kind) if entry.origin == HUB else None
+
+
+def _required(entry: ModelEntry, folder: Path | None) -> Path | None:
+    """The folder; refused where a copy that was put there is of another model."""
+    if folder is None or folder != model_folder(entry.name) or faults_of(folder, entry.kind):
+        return folder  # what is missing or broken is said by the loader
+    if found := differences(entry, folder):
+        raise WeightsNotFound(
+            f"{folder} holds another model than {entry.name}: {'; '.join(found)}. To use it, give "
+            f"the folder itself as the model; `sharpdepth weights fetch {entry.name}` replaces it"
+        )
+    return folder
 
 
 def is_repository(model: str) -> bool:

@@ -7,7 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from sharpdepth_ros.evaluation.compare import bootstrap_interval, compare, compare_methods
+from sharpdepth_ros.evaluation.compare import (
+    bootstrap_interval,
+    compare,
+    compare_methods,
+    comparison_table,
+)
+from sharpdepth_ros.evaluation.datasets import open_dataset
 from sharpdepth_ros.evaluation.evaluate import evaluate
 from sharpdepth_ros.evaluation.report import markdown_table
 from sharpdepth_ros.evaluation.result import Result
@@ -119,3 +125,47 @@ def test_the_table_marks_the_best_and_ends_in_the_published_figures():
     assert table[0] == "| method | delta1 ↑ |"
     assert table[2:4] == ["| sharpdepth | **0.9** |", "| metric | 0.8 |"]
     assert table[4] == "| SharpDepth (published) | 0.97315 |"
+
+
+def _measure(folder, out, predictor, **options):
+    evaluate(open_dataset("folder", folder), predictor, out, pictures=0, progress=False, **options)
+    return out
+
+
+def test_samples_that_were_read_otherwise_are_no_pairs(folder, tmp_path, make_predictor):
+    one = _measure(folder, tmp_path / "one", make_predictor())
+    path = folder / "depth/frame_2.npy"
+    np.save(path, np.load(path) * np.float32(1.1))
+    two = _measure(folder, tmp_path / "two", make_predictor())
+    comparison = compare(one, two)[0]
+    assert "frame_2" not in comparison.per_sample["delta1_acc"]
+    assert comparison.differences[0].samples == 5
+    assert comparison.remarks == [
+        "Left out, for A and B read other data: 1 samples, such as frame_2 (depth)."
+    ]
+    assert comparison.remarks[0] in comparison_table(comparison)
+    for path in (folder / "depth").iterdir():
+        np.save(path, np.load(path) * np.float32(1.1))
+    three = _measure(folder, tmp_path / "three", make_predictor())
+    with pytest.raises(ValueError, match=r"read other data \(6 samples, such as frame_0 \(depth"):
+        compare(one, three)
+
+
+def test_a_comparison_says_in_what_both_differ(folder, tmp_path, make_predictor):
+    one = _measure(folder, tmp_path / "one", make_predictor())
+    options = {"alignment": "median", "facts": {"preset": "fast"}}
+    two = _measure(folder, tmp_path / "two", make_predictor(version=2), **options)
+    (remarks, _) = (comparison.remarks for comparison in compare(one, two))
+    assert remarks == [
+        "Not the same measurement (A, then B): alignment was 'none' and is 'median'.",
+        "Made otherwise (A, then B): preset was not recorded and is 'fast'; version was 1 and is "
+        "2.",
+    ]
+
+
+def test_samples_of_one_result_alone_and_unknown_data_are_named():
+    a, b = made_up({"m": [0.1, 0.2, 0.3]}), made_up({"m": [0.1, 0.2]})
+    assert compare_methods(a, "m", b, "m").remarks == [
+        "Left out: 1 samples that A alone has, 0 that B alone has.",
+        "Not known: whether all samples are of the same data; it was not recorded.",
+    ]

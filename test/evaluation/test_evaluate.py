@@ -15,6 +15,8 @@ import pytest
 from sharpdepth_ros.evaluation import metrics
 from sharpdepth_ros.evaluation.datasets import open_dataset
 from sharpdepth_ros.evaluation.evaluate import evaluate
+from sharpdepth_ros.evaluation.measure import remark_on
+from sharpdepth_ros.evaluation.predictors import FilePredictor
 from sharpdepth_ros.evaluation.records import read_rows
 from sharpdepth_ros.evaluation.result import Result
 from sharpdepth_ros.pipeline.processes import Processes
@@ -101,9 +103,9 @@ def test_a_run_with_other_settings_is_refused_with_the_difference(
 ):
     out = tmp_path / "out"
     run(dataset, make_predictor(), out)
-    with pytest.raises(ValueError, match="version was 1, now 2"):
+    with pytest.raises(ValueError, match="version was 1 and is 2"):
         run(dataset, make_predictor(version=2), out)
-    with pytest.raises(ValueError, match="alignment was 'none', now 'median'"):
+    with pytest.raises(ValueError, match="alignment was 'none' and is 'median'"):
         run(dataset, make_predictor(), out, alignment="median")
 
 
@@ -196,3 +198,124 @@ def test_a_sample_without_a_valid_pixel_is_left_out_of_the_means_and_said(
     assert result.summary()["sharp"]["delta1_acc"]["samples"] == 5
     assert "delta1 ↑ on 5" in (out / "report.md").read_text()
     assert json.loads((out / "result.json").read_text())  # valid JSON, without nan
+
+
+def _corrected(folder, part):
+    """Change one thing that sample frame_2 is read from."""
+    if part == "ground truth":
+        np.save(folder / "depth/frame_2.npy", np.load(folder / "depth/frame_2.npy") * 1.1)
+    elif part == "image":
+        cv2.imwrite(str(folder / "rgb/frame_2.png"), np.zeros((48, 64, 3), np.uint8))
+    elif part == "camera":
+        (folder / "intrinsics").mkdir()
+        np.savetxt(folder / "intrinsics/frame_2.txt", [[50, 0, 32], [0, 50, 24], [0, 0, 1]])
+    else:
+        (folder / "valid").mkdir()
+        cv2.imwrite(str(folder / "valid/frame_2.png"), np.eye(48, 64, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("part", ["ground truth", "image", "camera", "mask"])
+def test_a_sample_that_was_corrected_is_measured_again_and_alone(
+    folder, tmp_path, make_predictor, part
+):
+    out = tmp_path / "out"
+    run(open_dataset("folder", folder), make_predictor(), out, pictures=1)
+    _corrected(folder, part)
+    predictor, said = make_predictor(), []
+    options = {"pictures": 1, "tell": said.append}
+    result = run(open_dataset("folder", folder), predictor, out, **options)
+    assert predictor.asked == [("frame_2", ("sharp", "blurred"))]
+    assert said == [f"measured again, for {part} changed on the disk (2 times): frame_2"]
+    fresh = run(open_dataset("folder", folder), make_predictor(), tmp_path / "fresh", pictures=1)
+    assert result.rows == fresh.rows
+    predictor = make_predictor()
+    assert run(open_dataset("folder", folder), predictor, out, **options).rows == fresh.rows
+    assert predictor.asked == []
+
+
+def test_rows_of_another_method_and_of_other_data_are_not_shown_beside_new_ones(
+    folder, tmp_path, make_predictor
+):
+    out = tmp_path / "out"
+    run(open_dataset("folder", folder), make_predictor(), out)
+    _corrected(folder, "ground truth")
+    predictor, said = make_predictor(), []
+    predictor.methods = ("sharp",)
+    result = run(open_dataset("folder", folder), predictor, out, tell=said.append)
+    assert "frame_2" in result.values("sharp", "delta1_acc")
+    assert "frame_2" not in result.values("blurred", "delta1_acc")
+    assert said[-1] == "blurred is left out where its data changed: frame_2"
+
+
+def test_predictions_that_were_replaced_are_measured_again(dataset, folder, tmp_path, boxes):
+    files = tmp_path / "files"
+    files.mkdir()
+    for factor in (1.5, 1.01):
+        for i in range(6):
+            np.save(files / f"frame_{i}.npy", boxes(i) * np.float32(factor))
+        result = run(dataset, FilePredictor(files, "mine"), tmp_path / "out")
+        assert result.mean("mine", "abs_relative_difference") == pytest.approx(factor - 1, rel=1e-3)
+
+
+def test_other_facts_are_refused_with_the_difference(dataset, tmp_path, make_predictor):
+    out = tmp_path / "out"
+    run(dataset, make_predictor(), out, facts={"model_weights": "aa"})
+    with pytest.raises(ValueError, match="model_weights was 'aa' and is 'bb'"):
+        run(dataset, make_predictor(), out, facts={"model_weights": "bb"})
+
+
+class _Constant:
+    methods, space, settings = ("flat",), "depth", {}
+
+    def predict(self, sample, methods):
+        return {"flat": np.full(sample.depth.shape, self.value, np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "reason"),
+    [
+        (lambda d: d * 0, 3, "the ground truth is empty"),
+        (lambda d: d, 3, "the prediction is constant (6 times): frame_0: 3 m everywhere"),
+        (lambda d: d, np.nan, "the prediction is empty"),
+    ],
+)
+def test_numbers_that_mean_little_are_named(folder, tmp_path, truth, answer, reason):
+    for path in (folder / "depth").iterdir():
+        np.save(path, truth(np.load(path)).astype(np.float32))
+    predictor, said = _Constant(), []
+    predictor.value = answer
+    out = tmp_path / "out"
+    for _ in range(2):  # also where nothing is measured again
+        result = run(open_dataset("folder", folder), predictor, out, tell=said.append)
+        assert result.says_nothing()
+    assert len(said) == 2 and said[0] == said[1]
+    assert reason in said[0] and "(6 times)" in said[0]
+    assert reason in (out / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("truth", "answer"), [(6000, 6), (6, 6000)])
+def test_millimetres_on_one_side_are_named(folder, tmp_path, truth, answer):
+    files = tmp_path / "files"
+    files.mkdir()
+    for path in (folder / "depth").iterdir():
+        metres = np.load(path)
+        np.save(files / path.name, metres * np.float32(answer / 6))
+        np.save(path, metres * np.float32(truth / 6))
+    said = []
+    run(open_dataset("folder", folder), FilePredictor(files), tmp_path / "out", tell=said.append)
+    (line,) = said
+    assert f"both in metres (6 times): frame_0: their medians are {answer} and {truth}" in line
+
+
+def test_ground_truth_that_no_pixel_of_counts_is_named_with_its_range(folder, tmp_path, boxes):
+    sample = open_dataset("folder", folder, max_depth=0.5)[0]
+    said = remark_on(sample.depth, sample)
+    near, far = boxes(0).min(), boxes(0).max()
+    assert said.startswith("no pixel of the ground truth counts: ")
+    assert f"it is from {near:.4g} to {far:.4g} m" in said
+
+
+def test_sound_numbers_get_no_remark(dataset, tmp_path, make_predictor):
+    said = []
+    result = run(dataset, make_predictor(), tmp_path / "out", tell=said.append)
+    assert said == [] and not result.says_nothing()

@@ -10,13 +10,17 @@ import yaml
 
 from sharpdepth_ros.node import launching, parameter_docs, ros_compat, topics
 from sharpdepth_ros.node.launching import (
+    ARGUMENTS,
+    CAMERA_ARGUMENTS,
     PROFILE,
     argument_descriptions,
-    camera_names,
+    camera_namespaces,
+    camera_parameters,
     find_profile,
     large_message_environment,
     memory_environment,
     parameters_from_text,
+    planned,
 )
 from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
 
@@ -101,12 +105,124 @@ def test_a_launch_argument_that_is_not_valid_is_refused(texts, reason):
         parameters_from_text(texts)
 
 
-def test_cameras_are_names():
-    assert camera_names(" front, left_2 ") == ["front", "left_2"]
-    assert camera_names("") == []
-    for bad in ("front,front", "a/b", "2nd", "left-rear"):
+def test_cameras_are_namespaces():
+    assert camera_namespaces(" front, left_2 ", "") == ["front", "left_2"]
+    assert camera_namespaces("front/left,/robot/rear/", "r2") == ["r2/front/left", "/robot/rear"]
+    assert camera_namespaces("front", "/r2") == ["/r2/front"]
+    assert camera_namespaces("", "r2") == ["r2"]
+    for bad in ("front,front", "front,/front", "2nd", "left-rear", "a//b", "größe"):
         with pytest.raises(ValueError, match="camera"):
-            camera_names(bad)
+            camera_namespaces(bad, "")
+    with pytest.raises(ValueError, match="namespace 'my robot' cannot be a namespace"):
+        camera_namespaces("", "my robot")
+
+
+def plan(**texts: str):
+    """The plan of sharpdepth.launch.py with these arguments."""
+    defaults = {name: default for name, (default, _) in ARGUMENTS.items()}
+    return planned({**dict.fromkeys(SPECS, ""), **defaults, **texts})
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        ({"use_sim_time": "yes"}, "use_sim_time must be true or false, got 'yes'"),
+        ({"large_messages": "1"}, "large_messages must be true or false, got '1'"),
+        ({"log_level": "verbose"}, "log_level must be one of debug, info, .*, got 'verbose'"),
+        ({"image": "/cam/image raw"}, "image:=/cam/image raw is no name of a topic"),
+        ({"camera_info": "/2nd/info"}, "camera_info:=/2nd/info is no name of a topic"),
+        ({"namespace": "my robot"}, "namespace 'my robot' cannot be a namespace"),
+        ({"cameras": "a,b", "image": "/cam/image"}, "/cam/image .* must be relative names"),
+        ({"params_file": "~/gone.yaml"}, "there is no parameter file /.*/gone.yaml"),
+    ],
+)
+def test_a_wrong_launch_argument_is_refused_before_anything_starts(texts, reason):
+    with pytest.raises((ValueError, FileNotFoundError), match=reason):
+        plan(**texts)
+
+
+@pytest.mark.parametrize(
+    ("image", "info"),
+    [
+        ("image", "camera_info"),
+        ("/cam/image_raw", "/cam/camera_info"),
+        ("/cam/color/image_raw/compressed", "/cam/color/camera_info"),
+        ("/image", "/camera_info"),
+        ("cam/image_raw/compressedDepth", "cam/camera_info"),
+        ("image/compressed", "camera_info"),
+        ("~/image", "~/camera_info"),
+    ],
+)
+def test_camera_info_is_looked_for_beside_the_image_and_that_is_said(image, info):
+    (node,), remarks = plan(image=image).nodes, plan(image=image).remarks
+    assert node.camera_info == info
+    said = f"camera_info is not given: it is {info}, beside the image {image}"
+    assert (said in remarks) == (image != "image")
+    assert plan(image=image, camera_info="/other").nodes[0].camera_info == "/other"
+
+
+def test_a_parameter_file_is_checked_for_the_nodes_that_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "nav.yaml"
+
+    def with_file(text: str, **texts: str):
+        file.write_text(text)
+        return plan(params_file="~/nav.yaml", **texts)
+
+    assert with_file("/**: {ros__parameters: {max_depth: 8}}").params_file == file
+    with pytest.raises(
+        ValueError, match=r"nav\.yaml: max_depth must be from 0.0 to 1000.0, got 5000"
+    ):
+        with_file("/**: {ros__parameters: {max_depth: 5000}}")
+    text = "/front/sharpdepth: {ros__parameters: {max_depth: 8}}"
+    with pytest.raises(ValueError, match=r"of /front/sharpdepth, not of /sharpdepth: write /sharp"):
+        with_file(text)
+    assert with_file(text, cameras="front,left", image="image_raw").remarks != []
+    assert with_file(text, namespace="front").nodes[0].name == "/front/sharpdepth"
+    assert with_file(text, ros_namespace="/front").nodes[0].name == "/front/sharpdepth"
+    with pytest.raises(ValueError, match=r"min_depth 9\.0 must be below max_depth 8\.0"):
+        with_file(text, namespace="front", min_depth="9")
+    far = "/**: {ros__parameters: {max_depth: 200}}"
+    assert with_file(far, min_depth="150").parameters == {"min_depth": 150.0}
+    text = "/sharpdepth: {ros__parameters: {seed: 1}}\n/**: {ros__parameters: {max_depth: 8}}"
+    with pytest.raises(
+        ValueError, match=r"max_depth:=9.0 has no effect, because .*nav\.yaml addre"
+    ):
+        with_file(text, max_depth="9")
+    (remark,) = with_file("sharpdepth: {ros__parameters: {max_dpeth: 8}}").remarks
+    assert "nav.yaml sets max_dpeth (did you mean max_depth?): /sharpdepth has no such" in remark
+
+
+def test_the_time_is_the_files_unless_an_argument_says_it():
+    assert plan().parameters == {}
+    assert plan(use_sim_time="True").parameters == {"use_sim_time": True}
+
+
+def test_a_misspelt_launch_argument_is_named():
+    (remark,) = plan(imge="/cam/image", rviz_config="x", images="folder", other="1").remarks
+    assert "imge:=/cam/image is no argument of sharpdepth.launch.py; did you mean image?" in remark
+
+
+def test_descriptions_of_launch_arguments_stand_alone():
+    described = {name: text for name, (*_, text) in (ARGUMENTS | CAMERA_ARGUMENTS).items()}
+    for name, text in (described | argument_descriptions()).items():
+        assert not text.lower().startswith("of "), name
+        assert "likewise" not in text, name
+        assert text.endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        ({"width": "wide"}, "width must be a number, got 'wide'"),
+        ({"rate": "fast"}, "rate must be a number, got 'fast'"),
+        ({"images": "/no/such/folder"}, "images:=/no/such/folder is no folder"),
+    ],
+)
+def test_a_wrong_argument_of_the_demo_camera_is_refused(texts, reason):
+    defaults = {name: default for name, (default, *_) in CAMERA_ARGUMENTS.items()}
+    with pytest.raises((ValueError, FileNotFoundError), match=reason):
+        camera_parameters(defaults | texts)
 
 
 class TestLargeMessages:

@@ -29,3 +29,17 @@ def test_its_video_begins_with_the_first_subscriber(topic, kind, start_process, 
     assert first < (5 if topic == "image" else 10)
     for rgb, expected in zip(seen, wanted[first:], strict=False):
         np.testing.assert_array_equal(rgb, expected)
+
+
+def test_a_subscriber_that_asks_for_reliable_messages_is_served(start_process, peer):
+    start_process("-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", "rate:=20")
+    peer.listen("camera_info", CameraInfo, reliable=True).wait_for_count(1)
+    peer.listen("image", Image, reliable=True).wait_for_count(1)
+
+
+def test_a_value_of_another_type_is_named(start_process, peer):
+    camera = start_process(
+        "-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", "width:=wide"
+    )
+    assert camera.process.wait(60) == 2
+    assert camera.log == "sharpdepth_camera: width is of type integer, got 'wide'\n"

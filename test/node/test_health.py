@@ -97,6 +97,7 @@ def _report(**fields):
         **{"received": 50, "published": 9, "dropped": {}, "dropped_meanwhile": {}},
         **{"unanswered_for": 0.0, "input_rate": 10.0, "output_rate": 0.0, "age": 200.0},
         **{"oldest": 200.0, "stages": {}, "silent_for": 0.1, "last_problem": None},
+        "idle": False,
     }
     return Report(**figures | fields)
 
@@ -105,6 +106,7 @@ def _report(**fields):
     ("report", "interval", "level", "words"),
     [
         ({"unanswered_for": 2.0}, 0.0, OK, "frames per second"),
+        ({"idle": True}, 0.0, OK, "no subscribers: nothing is computed"),
         ({"unanswered_for": 4.0}, 0.0, WARN, "nothing has been published for 4 s"),
         ({"unanswered_for": 40.0, "age": 2e4}, 0.0, OK, "frames per second"),
         ({"unanswered_for": 70.0, "age": 2e4}, 0.0, WARN, "nothing has been published for 70 s"),

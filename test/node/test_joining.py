@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+from sharpdepth_ros.node.parameters import SPECS
+
+from .conftest import wait_until
+
 SECURITY = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce"}
 
 
@@ -60,7 +64,11 @@ def test_the_viewer_names_a_name_that_ros_does_not_take(option, message):
     [
         (["--foo"], "unknown ROS arguments ['--foo']"),
         (["-r", "__node:=9x"], "Couldn't parse remap rule: '-r __node:=9x'"),
-        (["--params-file", "gone.yaml"], "Couldn't parse params file: '--params-file gone.yaml'"),
+        (["--params-file", "gone.yaml"], "there is no parameter file gone.yaml"),
+        (["-p", "max_depth"], "'max_depth' is not NAME:=VALUE, such as point_stride:=2"),
+        (["-p", "generator:="], "an empty text is written ''"),
+        (["--", "mode:=metric"], "write --ros-args -p mode:=metric"),
+        (["--", "metric"], "unknown argument 'metric': ROS arguments follow --ros-args"),
     ],
 )
 def test_arguments_that_ros_does_not_take_are_named(arguments, message):
@@ -68,6 +76,29 @@ def test_arguments_that_ros_does_not_take_are_named(arguments, message):
     assert ended.returncode == 2, ended.stderr
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr and "/src/rcl" not in ended.stderr.splitlines()[-1]
+
+
+def test_help_is_printed_instead_of_a_node_started():
+    ended = start("sharpdepth_ros.node.main", "--help")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("usage: sharpdepth_node [-h] [--ros-args")
+    assert all(f"  {name}:=" in ended.stdout for name in SPECS)
+
+
+def test_what_ros_drops_in_silence_is_named_before_the_models_are_loaded(start_node, tmp_path):
+    file = tmp_path / "nav.yaml"
+    file.write_text("sharpdpeth:\n  ros__parameters:\n    max_depth: 8\n")
+    node = start_node(
+        stand_in=True,
+        model="loadsleep=30",
+        max_dpeth=8.0,
+        ros_args=("--params-file", str(file), "-r", "imge:=/cam/image_raw"),
+    )
+    wait_until(lambda: "loading 'loadsleep=30'" in node.log)
+    warnings = [line for line in node.log.splitlines() if "WARN" in line]
+    assert "sets parameters of sharpdpeth (did you mean sharpdepth?), not of /sh" in warnings[0]
+    assert "max_dpeth:=8.0 sets max_dpeth (did you mean max_depth?): /sharpdepth has" in warnings[1]
+    assert "-r imge:=/cam/image_raw: the node has no topic imge; did you mean image?" in warnings[2]
 
 
 @pytest.mark.parametrize("keystore", ["missing", "without an enclave"])

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("launch_ros", reason="launch is part of a ROS installation, not of the wheels")
+pytest.importorskip("launch_ros", reason="needs ROS: launch has no wheel")
 
 from launch import LaunchContext
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 from launch_ros.actions import Node
 
@@ -27,13 +27,15 @@ def launched(monkeypatch):
     for variable in launching._FASTDDS_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
 
-    def evaluate(**arguments: str):
-        description = get_launch_description_from_python_launch_file(
-            str(LAUNCH / "sharpdepth.launch.py")
-        )
+    def evaluate(file: str = "sharpdepth.launch.py", **arguments: str):
+        description = get_launch_description_from_python_launch_file(str(LAUNCH / file))
         context = LaunchContext()
         declared = [e for e in description.entities if isinstance(e, DeclareLaunchArgument)]
-        assert {e.name for e in declared} >= set(SPECS)
+        if file == "sharpdepth.launch.py":
+            assert {e.name for e in declared} >= set(SPECS)
+        else:  # what the included file declares
+            defaults = {name: default for name, (default, _) in launching.ARGUMENTS.items()}
+            context.launch_configurations.update(dict.fromkeys(SPECS, "") | defaults)
         context.launch_configurations.update(arguments)
         for action in declared:
             action.execute(context)
@@ -59,6 +61,29 @@ def test_several_cameras_are_nodes_in_their_namespaces(launched):
         "/robot/front/sharpdepth",
         "/robot/left/sharpdepth",
     ]
+
+
+def test_nested_and_absolute_cameras_are_nodes_in_their_namespaces(launched):
+    _, nodes = launched(cameras="front/left,/other/rear", namespace="robot")
+    assert [node.node_name for node in nodes] == [
+        "/robot/front/left/sharpdepth",
+        "/other/rear/sharpdepth",
+    ]
+
+
+def test_the_demo_has_a_camera_for_each_node(launched):
+    _, nodes = launched("demo.launch.py", cameras="front,left", namespace="robot")
+    assert [node.node_name for node in nodes] == ["/robot/front/camera", "/robot/left/camera"]
+
+
+def test_camera_info_is_beside_the_image_and_the_file_gives_the_rest(launched, tmp_path):
+    file = tmp_path / "nav.yaml"
+    file.write_text("/**: {ros__parameters: {max_depth: 8}}")
+    actions, (node,) = launched(image="/cam/image_raw/compressed", params_file=str(file))
+    assert ("camera_info", "/cam/camera_info") in node.expanded_remapping_rules
+    said = "".join(str(action.msg[0].text) for action in actions if isinstance(action, LogInfo))
+    assert "camera_info is not given: it is /cam/camera_info" in said
+    assert "image:=/cam/image_raw/compressed needs image_transport:=compressed" in said
 
 
 def test_one_topic_for_several_cameras_is_refused(launched):

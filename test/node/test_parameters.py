@@ -4,12 +4,12 @@
 import math
 
 import pytest
-from rcl_interfaces.srv import DescribeParameters
+from rcl_interfaces.srv import DescribeParameters, GetParameters
 from sensor_msgs.msg import Image
 
 from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, TYPE_NAMES, Parameters
 
-from .conftest import camera_info, image, picture
+from .conftest import camera_info, image, parameter_value, picture
 
 
 def test_every_default_is_valid():
@@ -28,7 +28,8 @@ def test_every_parameter_says_what_it_is():
     [
         ({"mode": "fast"}, "mode must be one of sharpdepth, aligned, metric, got 'fast'"),
         ({"lotus_steps": 0}, "lotus_steps must be from 1 to 50, got 0"),
-        ({"max_depth": 10}, "max_depth is a double, got 10: write 10.0"),
+        ({"lotus_steps": 2.0}, "lotus_steps is an integer, got 2.0"),
+        ({"model": 83}, "model is a string, got 83: quote it"),
         ({"min_confidence": math.nan}, "min_confidence must be a number, got nan"),
         ({"min_depth": 5.0, "max_depth": 2.0}, "min_depth 5.0 must be below max_depth 2.0"),
         ({"compile": 1}, "compile is a bool, got 1"),
@@ -50,7 +51,10 @@ def test_live_changes_are_atomic_and_those_that_need_a_reload_wait_for_deactivat
 
     accepted, reason = peer.set_parameters(depth_encoding="16UC1", lotus_steps=99)
     assert not accepted
-    assert "lotus_steps out of range" in reason  # rclpy checks ranges first
+    assert reason == "lotus_steps must be from 1 to 50, got 99"
+    accepted, reason = peer.set_parameters(max_depth="far")
+    assert not accepted
+    assert reason == "max_depth is a double, got 'far'"
     accepted, reason = peer.set_parameters(depth_encoding="16UC1", precision="fp32")
     assert not accepted
     assert "precision cannot change while the node is active: deactivate it" in reason
@@ -58,7 +62,10 @@ def test_live_changes_are_atomic_and_those_that_need_a_reload_wait_for_deactivat
     frames = depths.wait_for(lambda m: m[-1].header.stamp.nanosec == 5)
     assert frames[-1].encoding == "32FC1"
 
-    assert peer.set_parameters(depth_encoding="16UC1", max_depth=2.0) == (True, "")
+    assert peer.set_parameters(depth_encoding="16UC1", max_depth=2) == (True, "")
+    request = GetParameters.Request(names=["max_depth"])
+    answer = peer.call(GetParameters, "sharpdepth/get_parameters", request)
+    assert answer.values == [parameter_value(2.0)]
     peer.send(image(picture(width, height), stamp=6), camera_info(width, height, 6))
     frames = depths.wait_for(lambda m: m[-1].header.stamp.nanosec == 6)
     assert frames[-1].encoding == "16UC1"
@@ -86,8 +93,17 @@ def test_ros_describes_each_parameter(start_node, peer):
     ("parameters", "message"),
     [
         ({"lotus_steps": 99}, "lotus_steps"),
-        ({"max_depth": 10}, "max_depth"),
+        ({"max_depth": "far"}, "max_depth is a double, got 'far'"),
         ({"mode": "x"}, "'x'"),
+        (
+            {"qos_overrides./image.subscription.reliability": "trusty"},
+            "qos_overrides./image.subscription.reliability must be one of: automatic, reliable, "
+            "best_effort, got 'trusty'",
+        ),
+        (
+            {"qos_overrides./points.publisher.depth": "five"},
+            "qos_overrides./points.publisher.depth must be an integer, 0 or more, got 'five'",
+        ),
     ],
 )
 def test_a_bad_value_at_start_ends_the_node_with_one_line(parameters, message, start_node):

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sharpdepth_ros import SharpDepthPipeline
-from sharpdepth_ros.models.diffusion import load_depth_diffusion
+from sharpdepth_ros.models.diffusion import DepthDiffusion, load_depth_diffusion
 from sharpdepth_ros.models.folding import FoldedDiffusion, can_fold, sharing_copy
 from sharpdepth_ros.models.metric import MetricDepth
 from sharpdepth_ros.pipeline.cuda_graphs import ReplayedCalls
@@ -132,6 +132,16 @@ def test_folding_leaves_the_model_as_it_was_and_shares_its_weights(model):
     extra = [p for p in folded.parameters() if p.data_ptr() not in mine]
     assert not extra
     assert sharing_copy(model.unet).conv_in.weight is model.unet.conv_in.weight
+
+
+def test_folding_keeps_all_that_the_model_says_of_itself(model):
+    parts = model.unet, model.vae, model.scheduler, model.prompt_embedding
+    given = DepthDiffusion(*parts, space="disparity", processing_resolution=320, fit="relative")
+    said = {n: v for n, v in vars(given).items() if isinstance(v, str | int | float)}
+    assert {"space", "processing_resolution", "fit", "stride", "max_steps"} <= said.keys()
+    folded = FoldedDiffusion.of(given.eval())
+    assert {name: getattr(folded, name) for name in said} == said | {"training": False}
+    assert folded.scheduler.config == given.scheduler.config
 
 
 def test_a_unet_with_conditions_of_its_own_is_not_folded(model):

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ from plyfile import PlyData
 
 from sharpdepth_ros.cli import main
 from sharpdepth_ros.evaluation.files import read_depth
-from sharpdepth_ros.recordings.images import find_images
+from sharpdepth_ros.recordings.images import find_images, why_again, write_depth_files
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+from sharpdepth_ros.weights.locate import locate
 
 FAST = ["--device", "cpu", "--processing-resolution", "64"]
 
@@ -237,6 +239,68 @@ def test_what_is_done_is_not_done_again_unless_something_changed(photo, tmp_path
     assert main([*arguments, "--intrinsics", "50,50,32,24", "--restart"]) == 0
     assert "of them by" not in capsys.readouterr().out
     assert not list(out.glob(".*"))
+
+
+def test_another_preset_is_done_again_and_said_with_both_values(photo, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["image", str(photo()), "--output", str(out), "--formats"]
+    assert main([*arguments, "npy,png", *FAST]) == 0
+    accurate = np.load(out / "photo_depth.npy")
+    capsys.readouterr()
+    assert main([*arguments, "npy", *FAST, "--preset", "fastest"]) == 0
+    said = capsys.readouterr()
+    assert "1 of 1 images written" in said.out and "earlier run" not in said.out
+    assert "preset changed: preset was 'accurate' and is 'fastest'" in said.err
+    fastest = np.load(out / "photo_depth.npy")
+    assert (fastest != accurate).any()
+
+    # The .png is still the first run's: it is not taken for this one's.
+    assert main([*arguments, "npy,png", *FAST, "--preset", "fastest"]) == 0
+    millimetres = cv2.imread(str(out / "photo_depth.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_allclose(millimetres / 1000, np.clip(fastest, 0, 65.535), atol=0.0006)
+
+
+def test_a_camera_or_a_model_that_was_edited_and_a_file_that_was_cut_are_done_again(
+    photo, tmp_path, capsys
+):
+    out, camera = tmp_path / "out", tmp_path / "camera.txt"
+    model = shutil.copytree(locate("demo", "metric"), tmp_path / "metric")
+    arguments = ["image", str(photo()), "--output", str(out), "--formats", "npy", *FAST]
+    arguments += ["--mode", "metric", "--metric-model", str(model), "--intrinsics", str(camera)]
+
+    def again(reason):
+        capsys.readouterr()
+        assert main(arguments) == 0
+        said = capsys.readouterr()
+        assert ("earlier run" in said.out) == (reason is None)
+        assert (reason or "") in said.err
+        return np.load(out / "photo_depth.npy")
+
+    camera.write_text("50 0 32\n0 50 24\n0 0 1\n")
+    first = again("")
+    again(None)
+    camera.write_text("90 0 32\n0 90 24\n0 0 1\n")
+    edited = again(" camera_given changed: camera_given was [")
+    assert np.median(edited) > 1.2 * np.median(first)
+    with (out / "photo_depth.npy").open("r+b") as file:
+        file.truncate(200)
+    np.testing.assert_array_equal(again("photo_depth.npy has 200 bytes"), edited)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config, indent=7))
+    again("metric_model_weights changed: metric_model_weights was '")
+    again(None)
+
+
+def test_a_run_that_dies_between_its_files_leaves_none_to_be_taken_for_those_of_another(
+    tmp_path, known_depth
+):
+    target, rgb = tmp_path / "photo", np.zeros((4, 6, 3), np.uint8)
+    (out,) = known_depth([rgb], [None])
+    write_depth_files(target, rgb, out, ["npy"], {"seed": 0})
+    assert why_again(target, ["npy"], {"seed": 0}) == {}
+    with pytest.raises(ValueError, match="no point cloud"):
+        write_depth_files(target, rgb, out, ["npy", "ply"], {"seed": 1})
+    assert why_again(target, ["npy"], {"seed": 0}) is None
 
 
 def test_each_image_may_have_a_camera_of_its_own(photo, tmp_path, capsys):

@@ -2,6 +2,7 @@
 """`sharpdepth video`: frames and their times are kept, colours hold still, a killed run goes on."""
 
 import json
+import struct
 import threading
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ import pytest
 from sharpdepth_ros.cli import main
 from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.pipeline.processes import Processes
+from sharpdepth_ros.recordings.intrinsics_files import GivenCamera, read_intrinsics
 from sharpdepth_ros.recordings.problems import Problems
 from sharpdepth_ros.recordings.videos.side_by_side import SideBySide
 
@@ -30,16 +32,22 @@ def _red(number):
 @pytest.fixture
 def video(tmp_path):
     """Twenty frames of one colour each, at times that are not evenly spread."""
-    path = tmp_path / "drive.mp4"
+    return _write(tmp_path / "drive.mp4", [_time(number) for number in range(FRAMES)])
+
+
+def _write(path, times, *, width=W, height=H, rate=10, codec="libx264"):
+    """A video with frames at these milliseconds, each redder than the one before."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"crf": "5"})
-        stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"
+        options = {"crf": "5"} if codec == "libx264" else {}
+        stream = container.add_stream(codec, rate=rate, options=options)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
-        for number in range(FRAMES):
-            rgb = np.full((H, W, 3), 60, np.uint8)
-            rgb[..., 0] = _red(number)
+        for number, time in enumerate(times):
+            rgb = np.full((height, width, 3), 60, np.uint8)
+            rgb[..., 0] = _red(number) % 256
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-            frame.pts, frame.time_base = _time(number), Fraction(1, 1000)
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -87,7 +95,7 @@ def test_one_depth_has_one_colour_in_every_frame(tmp_path):
 
 
 def test_depth_of_each_frame_as_files(video, tmp_path, known_depth):
-    camera = np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]])
+    camera = read_intrinsics("50,50,32,24")
     _run(video, tmp_path, known_depth, formats=("npy", "exr", "png", "ply"), intrinsics=camera)
     folder = tmp_path / "out/drive"
     assert len(list(folder.glob("*_depth.npy"))) == len(list(folder.glob("*_cloud.ply"))) == FRAMES
@@ -153,7 +161,7 @@ def test_several_processes_share_the_pieces_of_one_video(video, tmp_path, known_
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert counts == {0: 12, 1: 8}
+    assert counts == {0: FRAMES, 1: 8}  # the main one counts those in the file
     one, other = (_frames(tmp_path / f / "drive_depth.mp4") for f in ("out", "alone/out"))
     assert len(one) == len(other) == FRAMES
     for (time, image), (same_time, same) in zip(one, other, strict=True):
@@ -203,6 +211,97 @@ def test_damaged_parts_are_skipped_and_named(video, tmp_path, known_depth):
     assert len(frames) == FRAMES or problems
 
 
+UNEVEN = {
+    "half a frame a second": [2000 * n for n in range(20)],
+    "a time lapse": [10_000 * n for n in range(4)],
+    "a screen recorder": [0, 33, 66, 1000, 1033, 3000, 3500],
+    "a pause before a short last piece": [*(33 * n for n in range(6)), 10_000, 10_033, 13_000],
+    "a pause within a piece": [0, 33, 2000, 2033, 5000, *(8000 + 33 * n for n in range(9))],
+    "one frame": [0],
+    "two frames": [0, 40],
+}
+
+
+@pytest.mark.parametrize("kind", UNEVEN)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_all_frames_are_written_at_their_times(tmp_path, known_depth, kind, suffix):
+    times = UNEVEN[kind]
+    video = _write(tmp_path / f"uneven{suffix}", times, rate=1 if times[-1] > 13_500 else 30)
+    count, problems = _run(video, tmp_path, known_depth)
+    written = [t for t, _ in _frames(tmp_path / "out/uneven_depth.mp4")]
+    np.testing.assert_allclose(written, np.array(times) / 1e3, atol=1e-3)
+    assert count == len(times)
+    assert problems.lines() == []
+
+
+@pytest.mark.parametrize("size", [(33, 27), (640, 16), (17, 90), (2, 2)])
+def test_odd_and_tiny_pictures_are_written(tmp_path, known_depth, size):
+    width, height = size
+    video = _write(tmp_path / "odd.mkv", [0, 100, 200], width=width, height=height, codec="ffv1")
+    assert _run(video, tmp_path, known_depth)[0] == 3
+    frames = _frames(tmp_path / "out/odd_depth.mp4")
+    assert len(frames) == 3
+    assert abs(frames[0][1][: height // 2 + 1, : width // 2, 0].mean() - _red(0)) < 20
+
+
+def test_the_colours_of_one_frame_are_those_of_its_depth(tmp_path, known_depth):
+    _run(_write(tmp_path / "one.mp4", [0]), tmp_path, known_depth)
+    near = json.loads((tmp_path / "out/one_depth.json").read_text())["near"]
+    assert abs(near - (1 + _red(0) / 100)) < 0.05
+
+
+def test_a_video_that_is_gone_or_cut_is_made_again_and_the_reason_told(
+    video, tmp_path, known_depth
+):
+    def again():
+        said = []
+        known_depth.batches.clear()
+        run = VideoRun(video, tmp_path / "out", piece=6)
+        assert depth_of_video(run, known_depth, Processes(), remark=said.append)[0] == FRAMES
+        return said
+
+    assert again() == []
+    made = tmp_path / "out/drive_depth.mp4"
+    assert again() == [] and not known_depth.batches
+    made.write_bytes(made.read_bytes()[:-2000])
+    (sentence,) = again()
+    assert sentence.startswith(f"done again: {made} holds ") and known_depth.batches
+    made.unlink()
+    assert again() == [f"done again: {made} holds 0 of 20 frames"] and known_depth.batches
+    assert len(_frames(made)) == FRAMES
+
+
+def test_frames_whose_files_are_gone_are_made_again(video, tmp_path, known_depth):
+    _run(video, tmp_path, known_depth, formats=("npy",))
+    (tmp_path / "out/drive/000004_depth.npy").unlink()
+    _run(video, tmp_path, known_depth, formats=("npy",))
+    assert np.load(tmp_path / "out/drive/000004_depth.npy").shape == (H, W)
+
+
+def test_a_piece_that_a_power_cut_emptied_is_made_again(video, tmp_path, known_depth):
+    class Dies(Exception):
+        pass
+
+    def dies_late(images, cameras):
+        if len(known_depth.batches) == 16 + 15:
+            raise Dies
+        return known_depth(images, cameras)
+
+    with pytest.raises(Dies):
+        _run(video, tmp_path, dies_late)
+    (tmp_path / "out/drive_depth.part/000000.nut").write_bytes(b"")
+    assert _run(video, tmp_path, known_depth)[0] == FRAMES
+    assert len(_frames(tmp_path / "out/drive_depth.mp4")) == FRAMES
+
+
+def test_another_setting_is_named_with_both_values(video, tmp_path, known_depth):
+    said = []
+    for preset in ("accurate", "fast"):
+        run = VideoRun(video, tmp_path / "out", facts={"preset": preset}, piece=6)
+        depth_of_video(run, known_depth, Processes(), remark=said.append)
+    assert said == ["done again: preset was 'accurate' and is 'fast'"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -243,3 +342,52 @@ def test_wrong_usage_ends_with_status_2(video, tmp_path, monkeypatch, capsys, ar
     monkeypatch.chdir(tmp_path)
     assert main(["video", *arguments, "--output", "out", "--processing-resolution", "32"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_frames_of_a_camera_with_a_lens_are_rectified(video, tmp_path, known_depth):
+    camera = GivenCamera(
+        "a file",
+        k=(0.6 * W, 0, W / 2, 0, 0.6 * W, H / 2, 0, 0, 1),
+        d=(-0.28, 0.07, 0, 0, 0),
+        p=(0.4 * W, 0, W / 2, 0, 0, 0.4 * W, H / 2, 0, 0, 0, 1, 0),
+    )
+    told = []
+    count, problems = _run(
+        video,
+        tmp_path,
+        known_depth,
+        formats=("video", "npy"),
+        intrinsics=camera,
+        tell=told.append,
+    )
+    assert (count, bool(problems)) == (FRAMES, False)
+    seen = camera.rectifier(W, H).seen
+    assert 0.3 < seen.mean() < 0.95
+    depth = np.load(tmp_path / "out/drive/000000_depth.npy")
+    np.testing.assert_array_equal(np.isfinite(depth), seen)
+    facts = json.loads((tmp_path / "out/drive/000000_depth.json").read_text())
+    assert facts["intrinsics"][0][0] == pytest.approx(0.4 * W)
+    assert facts["picture"] == "rectified"
+    assert "are rectified with them (plumb_bob)" in told[0]
+
+
+def test_frames_of_a_camera_keep_the_sensors_rows_and_columns(tmp_path):
+    """A file that a player turns by 180 degrees: by the matrix in its track's header."""
+    path = tmp_path / "turned.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = W, H, "yuv420p"
+        rgb = np.full((H, W, 3), 60, np.uint8)
+        rgb[: H // 2, : W // 2] = 200
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode(None))
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"tkhd") + 44
+    one, less = 1 << 16, (1 << 32) - (1 << 16)
+    assert struct.unpack_from(">9I", data, begin) == (one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9I", data, begin, less, 0, 0, 0, less, 0, W << 16, H << 16, 1 << 30)
+    path.write_bytes(data)
+    upright = next(Video(path, Problems()).read()).rgb
+    sensor = next(Video(path, Problems(), upright=False).read()).rgb
+    assert sensor[: H // 2, : W // 2].mean() > 150 > upright[: H // 2, : W // 2].mean()
+    np.testing.assert_array_equal(upright, sensor[::-1, ::-1])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sharpdepth_ros.cli import main
 from sharpdepth_ros.synthetic import SampleOptions, read_frame, render_sample, write_dataset
 
 SMALL = SampleOptions(width=40, height=30, views_per_scene=2, kind="shapes")
@@ -59,6 +60,41 @@ def test_an_interrupted_run_continues_where_it_stopped(tmp_path):
     assert (tmp_path / "rgb/000003.png").read_bytes() == before
     assert (tmp_path / "rgb/000000.png").stat().st_mtime_ns == kept
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("name", ["rgb/000002.png", "depth/000002.png", "frames/000002.json"])
+def test_a_frame_with_an_empty_file_is_rendered_again(name, tmp_path):
+    write_dataset(tmp_path, 3, options=SMALL)
+    before = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(b"")  # what a power cut leaves under a name
+    report = write_dataset(tmp_path, 3, options=SMALL)
+    assert (report.written, report.skipped) == (1, 2)
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_description_that_is_damaged_is_refused_by_name(tmp_path):
+    write_dataset(tmp_path, 1, options=SMALL)
+    (tmp_path / "frames/000000.json").write_text('{"intrinsics": [1, 2]}')
+    with pytest.raises(ValueError, match=r"000000\.json does not describe a frame"):
+        read_frame(tmp_path, 0)
+    (tmp_path / "dataset.json").write_text("")
+    with pytest.raises(ValueError, match=r"dataset\.json is damaged"):
+        write_dataset(tmp_path, 1, options=SMALL)
+
+
+def test_depth_of_another_size_than_its_image_is_refused(tmp_path):
+    write_dataset(tmp_path, 1, options=SMALL, depth_format="npy")
+    np.save(tmp_path / "depth/000000.npy", np.ones((3, 4), np.float32))
+    with pytest.raises(ValueError, match=r"000000\.npy has the shape \(3, 4\)"):
+        read_frame(tmp_path, 0)
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path, capsys):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "rgb").write_text("a file where a folder belongs")
+    arguments = ["synth", str(tmp_path / "set"), "--frames", "1", "--width", "40", "--height", "30"]
+    assert main(arguments) == 1
+    assert "set cannot be written" in capsys.readouterr().err
 
 
 def test_a_stop_in_the_middle_leaves_only_complete_frames(tmp_path):

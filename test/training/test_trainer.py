@@ -211,7 +211,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_loadable(stack, tmp_path, monkey
 
 
 def test_a_run_that_was_killed_after_its_checkpoint_does_those_steps_again(
-    stack, tmp_path, monkeypatch
+    stack, tmp_path, monkeypatch, capsys
 ):
     loss = LotusStage.loss
     calls = []
@@ -228,6 +228,8 @@ def test_a_run_that_was_killed_after_its_checkpoint_does_those_steps_again(
         patch.setattr(LotusStage, "loss", killed)
         with pytest.raises(KeyboardInterrupt):
             train("lotus", None, options)
+    kept = checkpoints_of(output)[-1]
+    assert f"stopped at step 3; run.resume=true continues from {kept}" in capsys.readouterr().err
     assert [line["step"] for line in log_of(output)] == [1, 2, 3]
     assert train("lotus", None, [*options, "run.resume=true"]) == 0
     assert [line["step"] for line in log_of(output)] == [1, 2, 3, 4]
@@ -245,7 +247,7 @@ def test_only_the_last_checkpoints_are_kept(tmp_path):
 
 
 def test_a_failed_write_names_the_last_complete_checkpoint(tmp_path):
-    write_checkpoint(tmp_path, 1, lambda folder: None, keep=2)
+    write_checkpoint(tmp_path, 1, lambda folder: (folder / "a").write_text("a"), keep=2)
 
     def fail(folder):
         raise RuntimeError("unexpected pos 64 vs 0")
@@ -266,6 +268,19 @@ def test_unreadable_images_are_skipped_counted_and_listed(stack, tmp_path, capsy
     assert train("sharpen", None, stack.arguments("sharpen", output, *more)) == 0
     assert "1 images could not be read" in capsys.readouterr().err
     assert "broken.png" in (output / "unreadable-0.txt").read_text()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_of_which_nothing_can_be_read_ends_in_one_sentence(workers, stack, tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in "abc":
+        (tmp_path / "images" / f"{name}.png").touch()
+    more = [f"data.path={tmp_path / 'images'}", f"data.workers={workers}", "optimizer.steps=1"]
+    with pytest.raises(ValueError, match=r"^none of the 3 images can be read.*\.png") as refused:
+        train("sharpen", None, stack.arguments("sharpen", tmp_path / "run", *more))
+    assert "\n" not in str(refused.value)
+    if not workers:
+        assert len((tmp_path / "run" / "unreadable-0.txt").read_text().splitlines()) == 3
 
 
 def test_a_stage_that_needs_labels_refuses_a_folder_of_images(stack, tmp_path):

@@ -12,6 +12,7 @@ from sharpdepth_ros.weights.commands import inventory, run_fetch, run_list, run_
 from sharpdepth_ros.weights.layout import CHECKPOINT_PARTS, faults_of
 
 METRIC = "unidepth-v1-vitl14"
+UNIDEPTH = b'{"model": {"name": "UniDepthV1"}}'
 REPOSITORY = "lpiccinelli/unidepth-v1-vitl14"
 
 
@@ -29,7 +30,7 @@ def sharpdepth(tmp_path, tools, checkpoint_files, capsys):
 @pytest.fixture
 def snapshot(tmp_path, tools):
     """A metric model in the hub's cache."""
-    files = {"config.json": b"{}", "model.safetensors": tools.weights(5, 5000)}
+    files = {"config.json": UNIDEPTH, "model.safetensors": tools.weights(5, 5000)}
     return tools.write_hub_cache(tmp_path / "hub", REPOSITORY, files)
 
 

@@ -17,7 +17,10 @@ REPOSITORY = "lpiccinelli/unidepth-v1-vitl14"
 @pytest.fixture(scope="session")
 def model(tools):
     """A metric model's files as a repository holds them."""
-    return {"config.json": b'{"model": {}}', "model.safetensors": tools.weights(5, 5000)}
+    return {
+        "config.json": b'{"model": {"name": "UniDepthV1"}}',
+        "model.safetensors": tools.weights(5, 5000),
+    }
 
 
 @pytest.fixture
@@ -44,6 +47,14 @@ def test_a_cached_file_that_was_removed_does_not_count_as_here(tmp_path, offline
     (snapshot / "config.json").resolve().unlink()
     with pytest.raises(WeightsNotFound, match="HF_HUB_OFFLINE is set"):
         locate(NAME, "metric")
+
+
+def test_a_cached_model_is_found_after_a_power_cut_emptied_its_reference(
+    tmp_path, offline, model, tools
+):
+    snapshot = tools.write_hub_cache(tmp_path / "hub", REPOSITORY, model)
+    (snapshot.parents[1] / "refs" / "main").write_text("")
+    assert locate(NAME, "metric") == snapshot
 
 
 @pytest.mark.parametrize("form", ["snapshot", "folder of models", "hub cache", "HF_HOME"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rosbags.serde import SerdeError
 
 from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE
+from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE, camera_info_beside
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
@@ -129,7 +129,8 @@ def _image_topic(bag: Bag, parameters: Parameters, name: str | None) -> tuple[To
         candidates = {n: t for n, t in candidates.items() if _is_picture(bag, t[0])} or candidates
     if len(candidates) > 1:
         infos = _by_name(bag, (messages.CAMERA_INFO,))
-        candidates = {n: t for n, t in candidates.items() if _beside(n) in infos} or candidates
+        paired = {n: t for n, t in candidates.items() if camera_info_beside(n) in infos}
+        candidates = paired or candidates
     if len(candidates) > 1:
         raise ValueError(
             f"choose with --image, or several with --cameras: {_listed(candidates, 'images')}"
@@ -150,7 +151,7 @@ def _info_topic(
                 f"the bag has no camera_info on {name}; {_listed(candidates, 'camera_info')}"
             )
         return ()
-    beside = _beside(image[0].name)
+    beside = camera_info_beside(image[0].name)
     if beside in candidates:
         return candidates[beside]
     if len(candidates) == 1:
@@ -162,11 +163,6 @@ def _info_topic(
         + (f"choose with --camera-info: {_listed(candidates, 'camera_info')}" if candidates else
            "the bag has none at all: give the camera with --intrinsics")
     )  # fmt: skip
-
-
-def _beside(image: str) -> str:
-    """Where image_transport's cameras publish their CameraInfo."""
-    return posixpath.join(posixpath.dirname(image.removesuffix("/compressed")), CAMERA_INFO)
 
 
 def _by_name(bag: Bag, kinds: Sequence[str]) -> dict[str, tuple[Topic, ...]]:

@@ -29,6 +29,7 @@ from sharpdepth_ros.node.topics import (
     POINTS,
     PREVIEW,
 )
+from sharpdepth_ros.pipeline.provenance import model_facts
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
 from sharpdepth_ros.recordings.bags.cameras import Camera
 from sharpdepth_ros.recordings.bags.definitions import add_topic, is_known
@@ -59,8 +60,16 @@ _PIECE_BYTES = 2**29
 _WAITING = 32
 #: Frames in a row that may fail for a reason that is not theirs; then the run ends.
 _FAILURES = 5
-#: Parameters that do not change what a frame's messages are.
-_IRRELEVANT = ("autostart", "device", "compile", "max_rate", "snapshot_folder", "image_transport")
+#: Parameters that do not change what a frame's messages are, and why.
+NOT_DECIDING = {
+    "autostart": "it is of the node alone",
+    "device": "the arithmetic that it gives the precision is recorded",
+    "compile": "it is the same arithmetic, rounded otherwise",
+    "cuda_graphs": "it replays the same arithmetic",
+    "max_rate": "a bag is not live: every frame is done",
+    "snapshot_folder": "it is of the node alone",
+    "image_transport": "the cameras' topics are recorded",
+}
 
 
 class CannotGoOn(RuntimeError):
@@ -133,12 +142,21 @@ class DepthRun:
 
     def identity(self, bag: Bag) -> dict[str, Any]:
         """Everything that decides what comes out."""
-        parameters = asdict(self.parameters)
+        parameters = self.parameters
         return {
             "input": str(bag.path.resolve()),
             "files": [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in bag.files],
             "cameras": [[c.namespace, c.image_name, c.info_name] for c in self.cameras],
-            "parameters": {k: v for k, v in parameters.items() if k not in _IRRELEVANT},
+            **{k: v for k, v in asdict(parameters).items() if k not in NOT_DECIDING},
+            **model_facts(
+                parameters.model,
+                parameters.metric_model,
+                generator=parameters.generator,
+                tiny_vae=parameters.tiny_vae,
+                preset=parameters.preset,
+                precision=parameters.precision,
+                device=parameters.device,
+            ),
             "outputs": sorted(self.outputs),
             "selection": asdict(self.selection),
             "form": asdict(self.form),
@@ -214,7 +232,7 @@ def add_depth(
             writer.finish(done)
         for stream in streams:
             stream.finish()
-        folder.put_in_place()
+        folder.put_in_place(done.copied + done.added)
     for found in (stream_problems, problems):
         for what, (count, case) in found.as_dict().items():
             bag.problems.add(what, case, count)

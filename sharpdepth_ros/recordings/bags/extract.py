@@ -176,8 +176,11 @@ class _Taker:
         if camera is not None:
             self.found.add(camera)
             _write_camera(self._output / "intrinsics" / f"{name}.txt", camera)
-        if seen is not None:
-            _write_mask(self._output / "valid" / name, seen)
+        mask = _with_suffix(self._output / "valid" / name, ".png")
+        if seen is None:
+            mask.unlink(missing_ok=True)  # of an earlier extraction with another lens
+        else:
+            _write_mask(mask, seen)
         # The picture last: readers list pictures, and look for the rest beside them.
         self._write_picture(self._output / "rgb" / name, rgb, None if resampled else frame)
         self.count += 1
@@ -244,7 +247,7 @@ def _write_camera(path: Path, camera: CameraModel) -> None:
 
 
 def _write_mask(path: Path, mask: np.ndarray) -> None:
-    with written_whole(_with_suffix(path, ".png")) as file:
+    with written_whole(path) as file:
         file.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
 
 

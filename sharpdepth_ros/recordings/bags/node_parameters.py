@@ -3,66 +3,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
-
-#: The names by which a parameter file may address the node.
-_NODE_NAMES = ("/**", "sharpdepth", "/sharpdepth")
-#: What rclpy declares besides the table.
-_OF_ROS = ("use_sim_time", "start_type_description_service")
+from sharpdepth_ros.node.parameter_files import Overrides
+from sharpdepth_ros.node.parameters import SPECS, Parameters
 
 
-def read_parameters(files: Iterable[Path], assignments: Iterable[str]) -> Parameters:
+def read_parameters(
+    files: Iterable[Path],
+    assignments: Iterable[str],
+    namespaces: Iterable[str] = ("",),
+    warn: Callable[[str], None] = lambda sentence: None,
+) -> Parameters:
     """The parameters that the node would have if it were started like this.
 
     Args:
-        files: parameter files of ROS; later ones win.
-        assignments: NAME=VALUE or, as after ros2's -p, NAME:=VALUE; they win over files.
+        files: parameter files of ROS.
+        assignments: NAME=VALUE or, as after ros2's -p, NAME:=VALUE.
+        namespaces: where the node would be started, for each camera once.
+        warn: told of parameters in files that the node does not have, which it ignores.
 
     Raises:
         FileNotFoundError: a file is not there.
-        ValueError: a name is not known or a value not allowed.
+        ValueError: a value is not allowed, a file is for other nodes, an assignment names no
+            parameter, or the cameras differ.
     """
-    values: dict[str, Any] = {}
+    nodes = [f"/{namespace.strip('/')}".rstrip("/") + "/sharpdepth" for namespace in namespaces]
+    overrides, assigned = Overrides(), Overrides()
     for file in files:
-        values |= _read_file(file)
+        overrides.add_file(file.expanduser())
+    for sentence in dict.fromkeys(s for node in nodes for s in overrides.unknown(node)):
+        warn(sentence)
     for text in assignments:
-        name, equals, value = text.partition("=")
-        name = name.removesuffix(":").strip()
-        if not (name and equals):
-            raise ValueError(f"{text!r} is not NAME=VALUE, such as point_stride=2")
-        string = isinstance(DEFAULTS.get(name), str)
-        try:
-            values[name] = value if string else yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{text!r}: the value is not plain YAML: {error}") from error
-    unknown = values.keys() - SPECS.keys()
-    if unknown:
+        assigned.add_rule(text)
+        overrides.add_rule(text)
+    if strange := overrides.unaddressed(nodes):
+        raise ValueError("; ".join(strange))
+    if unknown := assigned.of(nodes[0]).keys() - SPECS.keys():
         raise ValueError(
             f"there is no parameter {', '.join(sorted(unknown))}; the node has {', '.join(SPECS)}"
         )
-    for name, value in values.items():
-        if isinstance(DEFAULTS[name], float) and type(value) is int:
-            values[name] = float(value)
-    return Parameters().changed(values)
-
-
-def _read_file(file: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(file.read_text())
-        sections = [tree[name]["ros__parameters"] for name in _NODE_NAMES if name in tree]
-        values = {name: value for section in sections for name, value in section.items()}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} is not a parameter file of ROS: {error}") from error
-    if not sections:
-        raise ValueError(f"{file} has no parameters for {' or '.join(_NODE_NAMES)}")
-    return {
-        name: value
-        for name, value in values.items()
-        if name not in _OF_ROS and not name.startswith("qos_overrides")
-    }
+    first, *others = (overrides.parameters(node) for node in nodes)
+    for node, parameters in zip(nodes[1:], others, strict=True):
+        names = [name for name in SPECS if getattr(first, name) != getattr(parameters, name)]
+        if names:
+            raise ValueError(
+                f"{nodes[0]} and {node} differ in {', '.join(names)}: run each camera by itself"
+            )
+    return first

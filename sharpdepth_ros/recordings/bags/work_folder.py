@@ -21,6 +21,8 @@ import yaml
 from filelock import FileLock, Timeout
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
+from sharpdepth_ros.pipeline.provenance import changes
+
 #: Pieces that are smaller than this in sum are joined to one file; larger ones are the files of the
 #: bag, as rosbag2 splits recordings.
 _ONE_FILE = 2**30
@@ -117,8 +119,15 @@ class WorkFolder:
         (folder / "progress.json").write_text(json.dumps(progress))
         folder.rename(self._pieces / folder.name)
 
-    def put_in_place(self) -> None:
-        """Makes the bag of all pieces and moves it to its final name."""
+    def put_in_place(self, messages: int) -> None:
+        """Makes the bag of all pieces and moves it to its final name.
+
+        Args:
+            messages: that it has to hold.
+
+        Raises:
+            ValueError: it holds another number.
+        """
         pieces = self._finished()
         size = sum(file.stat().st_size for piece in pieces for file in piece.iterdir())
         gathered = self._folder / "gathered" / self._target.name
@@ -130,6 +139,11 @@ class WorkFolder:
         else:
             complete = gathered
             _gather(pieces, complete)
+        if (found := _messages_in(complete)) != messages:
+            raise ValueError(
+                f"{complete} holds {found} of {messages} messages and is not put in place; "
+                "--restart makes it anew"
+            )
         if self._form.single_file:
             (file,) = (f for f in complete.iterdir() if f.name != "metadata.yaml")
             file.rename(self._target)
@@ -153,16 +167,19 @@ class WorkFolder:
             record.write_text(json.dumps(self._run, indent=2))
             return
         earlier = json.loads(record.read_text())
-        changed = [
-            f"{key} was {earlier.get(key)!r} and is {self._run.get(key)!r}"
-            for key in sorted(earlier.keys() | self._run.keys())
-            if earlier.get(key) != self._run.get(key)
-        ]
-        if changed:
+        if found := changes(earlier, self._run):
             raise ValueError(
-                f"{self._folder} holds the work of another run ({'; '.join(changed)}): --restart "
-                "throws it away, another output keeps it"
+                f"{self._folder} holds the work of another run ({'; '.join(found.values())}): "
+                "--restart throws it away, another output keeps it"
             )
+
+
+def _messages_in(bag: Path) -> int:
+    """How many messages a bag holds: those that can be read, or of a large one those it lists."""
+    with Reader(bag) as reader:
+        if sum(file.stat().st_size for file in bag.iterdir()) >= _ONE_FILE:
+            return reader.message_count
+        return sum(1 for _ in reader.messages())
 
 
 def _join(pieces: list[Path], writer: Writer) -> None:

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from tqdm import tqdm
 
 from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES
 from sharpdepth_ros.export.whole_files import written_whole
 from sharpdepth_ros.pipeline.processes import Processes
-from sharpdepth_ros.recordings.images import picture_of, write_depth_files
+from sharpdepth_ros.pipeline.provenance import changes
+from sharpdepth_ros.recordings.images import picture_of, why_again, write_depth_files
 from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
 from sharpdepth_ros.recordings.problems import Problems
 from sharpdepth_ros.recordings.stages import (
@@ -30,7 +32,7 @@ from sharpdepth_ros.recordings.stages import (
 )
 from sharpdepth_ros.recordings.videos.reading import Video, VideoFrame
 from sharpdepth_ros.recordings.videos.side_by_side import SideBySide
-from sharpdepth_ros.recordings.videos.writing import PieceOfVideo, join_pieces
+from sharpdepth_ros.recordings.videos.writing import PieceOfVideo, frame_times, join_pieces
 
 #: Frames of a piece: what a kill may cost, and what one process of several does at a time.
 _PIECE = 64
@@ -90,6 +92,25 @@ class VideoRun:
         return self.source.stem
 
     @property
+    def video(self) -> Path | None:
+        """The video to write, if one is."""
+        return self.output / f"{self.name}_depth.mp4" if "video" in self.formats else None
+
+    @property
+    def frame_formats(self) -> list[str]:
+        """What to write of each frame."""
+        return [name for name in self.formats if name != "video"]
+
+    def files_of(self, number: int) -> Path:
+        """Name of a frame's files, as `images.write_depth_files` takes it."""
+        return self.output / self.name / f"{number:06d}"
+
+    @property
+    def frame_facts(self) -> dict[str, Any]:
+        """What decides the files of a frame."""
+        return {"run": self.identity}
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Everything that decides what comes out."""
         return json.loads(
@@ -117,28 +138,45 @@ class VideoRun:
 
 
 def depth_of_video(
-    run: VideoRun, infer: Infer, processes: Processes, restart: bool = False
+    run: VideoRun,
+    infer: Infer,
+    processes: Processes,
+    restart: bool = False,
+    remark: Callable[[str], object] = lambda text: None,
 ) -> tuple[int, Problems]:
     """Writes the depth of a video, going on where an earlier run was killed.
 
     Several processes share the pieces; the main one joins them.
 
+    Args:
+        run: what to do.
+        infer: depth of pictures.
+        processes: this one, and how many there are.
+        restart: do again what an earlier run has done.
+        remark: told in the main process why something is done again.
+
     Returns:
-        The number of frames (of this process), and what could not be done (the main one tells).
+        The number of frames (of this process; the main one counts those on the disk), and what
+        could not be done (the main one tells).
 
     Raises:
-        ValueError: the file is no video, or holds no frame of the chosen part.
+        ValueError: the file is no video, or holds no frame of the chosen part; or what was written
+            does not hold all frames.
     """
     problems = Problems()
     # A camera is of the sensor's rows and columns.
     video = Video(run.source, problems, upright=run.intrinsics is None)
     work = run.output / f"{run.name}_depth.part"
     summary = run.output / f"{run.name}_depth.json"
-    if not restart and _says(summary, run.identity) and not work.exists():
-        known = json.loads(summary.read_text())
-        return known["frames"], Problems(known["problems"])
+    if not restart and not work.exists():
+        differs = _why_again(run, summary)
+        if differs == {}:
+            known = json.loads(summary.read_text())
+            return known["frames"], Problems(known["problems"])
+        for sentence in (differs or {}).values() if processes.is_main else ():
+            remark(f"done again: {sentence}")
     if processes.is_main:
-        _prepare(work, run, restart)
+        _prepare(work, run, restart, remark)
     processes.wait()
     near_far = _range_of(run, video, infer, work, processes)
     with tqdm(
@@ -162,10 +200,19 @@ def depth_of_video(
                 f"{run.source} has no frame between {run.start} and {run.end or 'its end'} s that "
                 "can be used" + "".join(f"; {line}" for line in problems.lines())
             )
-        parts = [r.with_suffix(PieceOfVideo.SUFFIX) for r in records]
-        parts = [part for part in parts if part.exists()]
-        if "video" in run.formats and parts:
-            join_pieces(parts, run.output / f"{run.name}_depth.mp4")
+        if run.video:
+            parts = [r for r, piece in zip(records, pieces, strict=True) if piece["frames"]]
+            parts = [record.with_suffix(PieceOfVideo.SUFFIX) for record in parts]
+            count = join_pieces(parts, run.video)
+        if run.frame_formats:
+            count = sum(_has_files(run, number) for piece in pieces for number in piece["numbers"])
+            if others := len(_frames_there(run)) - count:
+                remark(f"{run.files_of(0).parent} also holds {others} frames of other runs")
+        if count != frames:
+            raise ValueError(
+                f"{count} of {frames} frames are on the disk; the same command goes on from the "
+                f"pieces in {work}"
+            )
         facts = {
             "frames": frames,
             "frames_with_metric_depth_alone": sum(piece["fallbacks"] for piece in pieces),
@@ -181,17 +228,49 @@ def depth_of_video(
     return count, problems
 
 
-def _says(summary: Path, identity: dict[str, Any]) -> bool:
+def _why_again(run: VideoRun, summary: Path) -> dict[str, str] | None:
+    """What differs from an earlier run and what it left; empty: it can be kept, None: there is
+    none."""
     try:
-        return json.loads(summary.read_text())["run"] == identity
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        known = json.loads(summary.read_text())
+        found, frames = changes(known["run"], run.identity), known["frames"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if not found and run.video:
+        try:
+            there = len(frame_times(run.video))
+        except (OSError, av.FFmpegError):
+            there = 0
+        if there != frames:
+            found["video"] = f"{run.video} holds {there} of {frames} frames"
+    if not found and run.frame_formats:
+        there = sum(_has_files(run, number) for number in _frames_there(run))
+        if there < frames:
+            found["frames"] = f"{run.files_of(0).parent} holds {there} of {frames} frames"
+    return found
 
 
-def _prepare(work: Path, run: VideoRun, restart: bool) -> None:
+def _frames_there(run: VideoRun) -> list[int]:
+    """Numbers of the frames that have files, of whatever run."""
+    names = (path.name.partition("_")[0] for path in run.files_of(0).parent.glob("*_depth.json"))
+    return [int(name) for name in names if name.isdigit()]
+
+
+def _has_files(run: VideoRun, number: int) -> bool:
+    """Whether a frame has all its files, as this run writes them."""
+    return why_again(run.files_of(number), run.frame_formats, run.frame_facts) == {}
+
+
+def _prepare(work: Path, run: VideoRun, restart: bool, remark: Callable[[str], object]) -> None:
     """The folder of this run's pieces; pieces of another run are thrown away."""
     record = work / "run"
-    if restart or not record.exists() or json.loads(record.read_text()) != run.identity:
+    try:
+        found = changes(json.loads(record.read_text()), run.identity)
+    except (OSError, ValueError, AttributeError):
+        found = {"run": f"{record} cannot be read"} if work.exists() else {}
+    if restart or found:
+        for sentence in () if restart else found.values():
+            remark(f"unfinished work is begun again: {sentence}")
         shutil.rmtree(work, ignore_errors=True)
     with written_whole(record) as file:
         file.write_text(json.dumps(run.identity))
@@ -231,7 +310,7 @@ def _do_pieces(
     bar: tqdm,
 ) -> int:
     count = 0
-    frame_formats = [name for name in run.formats if name != "video"]
+    whole: dict[int, bool] = {}
 
     def jobs() -> Iterator[tuple[int, VideoFrame]]:
         """The frames that are not done, with the number of their piece."""
@@ -239,7 +318,9 @@ def _do_pieces(
             piece = place // run.piece
             if piece % processes.count != processes.index:
                 continue
-            if (work / f"{piece:06d}.json").exists():
+            if piece not in whole:
+                whole[piece] = _is_whole(run, work / f"{piece:06d}.json")
+            if whole[piece]:
                 bar.update()
                 nonlocal count
                 count += 1
@@ -247,9 +328,15 @@ def _do_pieces(
                 yield piece, frame
 
     def write(job: tuple[int, VideoFrame], picture: Picture, out: Any) -> None:
-        if frame_formats:
-            target = run.output / run.name / f"{job[1].number:06d}"
-            write_depth_files(target, picture.rgb, out, frame_formats, form=picture.form)
+        if run.frame_formats:
+            write_depth_files(
+                run.files_of(job[1].number),
+                picture.rgb,
+                out,
+                run.frame_formats,
+                run.frame_facts,
+                form=picture.form,
+            )
 
     piece: _Piece | None = None
     with contextlib.ExitStack() as stack:
@@ -279,6 +366,21 @@ def _do_pieces(
     return count
 
 
+def _is_whole(run: VideoRun, record: Path) -> bool:
+    """Whether a piece was finished and is still there; what is left of one that is not goes."""
+    try:
+        said = json.loads(record.read_text())
+        whole = not (run.video and said["frames"]) or said["frames"] == len(
+            frame_times(record.with_suffix(PieceOfVideo.SUFFIX))
+        )
+        whole &= all(_has_files(run, n) for n in said["numbers"] if run.frame_formats)
+    except (OSError, ValueError, KeyError, TypeError, av.FFmpegError):
+        whole = False
+    if not whole:
+        record.unlink(missing_ok=True)
+    return whole
+
+
 def _chosen(run: VideoRun, video: Video) -> Iterator[VideoFrame]:
     place = 0
     for frame in video.read():
@@ -303,13 +405,14 @@ class _Piece:
         self._record = work / f"{number:06d}.json"
         # Over what a killed run left.
         self._file = self._record.with_suffix(PieceOfVideo.SUFFIX)
-        self._frames = self._fallbacks = 0
+        self._numbers: list[int] = []
+        self._fallbacks = 0
         self._compose: SideBySide | None = None
         self._part: PieceOfVideo | None = None
 
     def add(self, done: Done[tuple[int, VideoFrame]]) -> None:
         out, frame, rgb = done.output, done.job[1], done.picture.rgb
-        self._frames += 1
+        self._numbers.append(frame.number)
         self._fallbacks += not out.aligned and self._run.facts.get("mode") != "metric"
         if "video" not in self._run.formats:
             return
@@ -325,9 +428,13 @@ class _Piece:
         if self._part is not None:
             part, self._part = self._part, None
             part.close()
+            found = len(frame_times(self._file))
+            if found != len(self._numbers):
+                raise ValueError(f"{self._file} holds {found} of {len(self._numbers)} frames")
         with written_whole(self._record) as file:
             record = {
-                "frames": self._frames,
+                "frames": len(self._numbers),
+                "numbers": self._numbers,
                 "fallbacks": self._fallbacks,
                 "problems": self.problems.as_dict(),
             }

@@ -41,7 +41,7 @@ class Video:
         path: of it.
         time_base: seconds per tick.
         rate: frames per second on average.
-        frames: how many there are, as far as the file says; None if it does not.
+        frames: about how many there are, as far as the file says; None if it does not.
         problems: what cannot be read.
     """
 
@@ -71,6 +71,7 @@ class Video:
                     duration = round(container.duration / 1e6 / self.time_base)
                 self._duration = duration
                 expected = round(duration * self.time_base * self.rate) if duration else None
+                self._listed = stream.frames
                 self.frames = stream.frames or expected
         except av.FFmpegError as error:
             raise ValueError(f"{path} is not a video that can be read: {error}") from error
@@ -122,8 +123,10 @@ class Video:
                 try:
                     # To the key frame before it, and on from there.
                     container.seek(wanted, stream=stream)
-                    frames = container.decode(stream)
-                    frame = next((f for f in frames if f.pts is None or f.pts >= wanted), None)
+                    frame = None
+                    for frame in container.decode(stream):
+                        if frame.pts is None or frame.pts >= wanted:
+                            break  # else the last one, which is shown to the end
                 except av.FFmpegError:
                     continue  # read() counts what is damaged
                 if frame is not None:
@@ -131,6 +134,7 @@ class Video:
 
     def _decoded(self) -> Iterator[VideoFrame]:
         number, last, step = 0, None, max(round(1 / (self.rate * self.time_base)), 1)
+        longest = step
         with av.open(str(self.path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
@@ -141,9 +145,29 @@ class Video:
                         self.problems.add("time jumps back", f"at frame {number}")
                     time = (self.begin if last is None else last) + step
                 yield VideoFrame(number, time, self._pixels(frame))
+                longest = max(longest, frame.duration or 0, 0 if last is None else time - last)
                 number, last = number + 1, time
-        if self.frames and number < self.frames - 1:
-            self.problems.note(f"{number} of {self.frames} frames could be read")
+        self._look_at_end(number, last, longest)
+
+    def _look_at_end(self, count: int, last: int | None, longest: int) -> None:
+        """Tell of frames that the file speaks of and that were not there.
+
+        Args:
+            count: frames that were read.
+            last: time of the last one, in ticks; None without any.
+            longest: time that one of them was shown, in ticks.
+        """
+        if self._listed:
+            if count < self._listed - 1:
+                self.problems.note(f"{count} of {self._listed} frames could be read")
+        elif last is not None and self._duration:
+            # No list of frames: their rate may vary, so the number that it stands for says little.
+            rest = self.begin + self._duration - last
+            if rest > 2 * longest:
+                ends = [float(t * self.time_base) for t in (last - self.begin, self._duration)]
+                self.problems.note(
+                    f"the last frame that could be read is at {ends[0]:.3f} s of {ends[1]:.3f} s"
+                )
 
     def _frames(self, container, stream) -> Iterator[av.VideoFrame]:
         packets = container.demux(stream)

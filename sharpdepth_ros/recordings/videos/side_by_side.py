@@ -11,6 +11,8 @@ from sharpdepth_ros.export.colormap import colorize_depth
 _BAR = 16
 _MARGIN = 8
 _LABELS = 5
+_LEAST = 48
+"""Rows of the smallest image: the legend needs them, and codecs take no less than 16."""
 
 
 class SideBySide:
@@ -24,10 +26,10 @@ class SideBySide:
         """Args: size of the picture in pixels; metres at the brightest and darkest colour."""
         self._near, self._far = near, far
         self._picture = width, height
-        legend = _legend(height, near, far)
-        self.size = (2 * width + legend.shape[1] + 1) // 2 * 2, (height + 1) // 2 * 2
+        legend = _legend(max(height, _LEAST), near, far)
+        self.size = (2 * width + legend.shape[1] + 1) // 2 * 2, (len(legend) + 1) // 2 * 2
         self._canvas = np.zeros((self.size[1], self.size[0], 3), np.uint8)
-        self._canvas[:height, 2 * width : 2 * width + legend.shape[1]] = legend
+        self._canvas[: len(legend), 2 * width : 2 * width + legend.shape[1]] = legend
 
     def __call__(self, rgb: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """Picture and depth of a frame; another size than the first's is scaled to it.

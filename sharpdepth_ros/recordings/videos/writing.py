@@ -15,6 +15,9 @@ from sharpdepth_ros.export.whole_files import written_whole
 #: H.264 that every browser and player shows. No frame refers to a later one, so that pieces join.
 _OPTIONS = {"crf": "18", "preset": "veryfast", "bf": "0"}
 
+#: Seconds that containers may round the time of a frame by.
+_PUNCTUAL = Fraction(1, 1000)
+
 
 class PieceOfVideo:
     """One piece, in a container that keeps any time base."""
@@ -53,11 +56,46 @@ class PieceOfVideo:
         self._container.close()
 
 
-def join_pieces(pieces: Sequence[Path], path: Path) -> None:
-    """One video of all pieces, in order."""
-    with written_whole(path) as draft, av.open(
-        str(draft), "w", options={"movflags": "+faststart"}
-    ) as joined:  # fmt: skip
+def join_pieces(pieces: Sequence[Path], path: Path) -> int:
+    """One video of all pieces, in order.
+
+    Returns:
+        The number of frames in the file, which has been read again.
+
+    Raises:
+        ValueError: the pieces hold no frame, or the file does not hold theirs at their times; it
+            is then not put in place.
+    """
+    with written_whole(path) as draft:
+        times = _join(pieces, draft)
+        found = frame_times(draft) if times else []
+        if not times or len(found) != len(times):
+            raise ValueError(
+                f"{path} was not written: its pieces hold {len(times)} frames and it {len(found)}"
+            )
+        late = max(abs(one - other) for one, other in zip(found, times, strict=True))
+        if late > _PUNCTUAL:
+            raise ValueError(
+                f"{path} was not written: it has a frame {float(late):.3f} s off its time"
+            )
+    return len(found)
+
+
+def frame_times(path: Path) -> list[Fraction]:
+    """Seconds of each frame in a video that this module wrote; one packet is one frame.
+
+    Raises:
+        av.FFmpegError: it cannot be read.
+    """
+    with av.open(str(path)) as container:
+        packets = container.demux(video=0)
+        return [packet.pts * packet.time_base for packet in packets if packet.size]
+
+
+def _join(pieces: Sequence[Path], path: Path) -> list[Fraction]:
+    """Seconds of each frame that was handed to the file."""
+    times = []
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as joined:
         stream = None
         for piece in pieces:
             with av.open(str(piece)) as source:
@@ -65,6 +103,11 @@ def join_pieces(pieces: Sequence[Path], path: Path) -> None:
                 if stream is None:
                     stream = joined.add_stream_from_template(given)
                 for packet in source.demux(given):
-                    if packet.dts is not None:  # the last one only ends the stream
-                        packet.stream = stream
-                        joined.mux(packet)
+                    if not packet.size:  # it only ends the stream
+                        continue
+                    times.append(packet.pts * packet.time_base)
+                    # The reader cannot tell it where frames are far apart. None is reordered.
+                    packet.dts = packet.pts
+                    packet.stream = stream
+                    joined.mux(packet)
+    return times

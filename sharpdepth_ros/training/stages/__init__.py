@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The four trainings: metric model, VAE, Lotus, sharpener."""
+"""The trainings: metric model, VAE, tiny VAE, Lotus, sharpener."""

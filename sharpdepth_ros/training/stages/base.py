@@ -26,12 +26,14 @@ class Stage(Protocol):
         state: what else a resumed run needs; None for nothing.
         multiple: width and height of the training images must be multiples of it.
         needs_depth: whether it learns from labels.
+        contents: of options that name a frozen model, a digest of it: a resumed run needs the same.
     """
 
     network: nn.Module
     state: Resumable | None
     multiple: int
     needs_depth: bool
+    contents: dict[str, str]
 
     def attach(self, network: nn.Module, device: torch.device) -> None:
         """Take the network as accelerate prepared it, and move the frozen networks."""
@@ -46,5 +48,9 @@ class Stage(Protocol):
         ...
 
     def export(self, folder: Path) -> None:
-        """Write what was trained in its published folder layout."""
+        """Write what was trained in its published folder layout, and look at what was written.
+
+        Raises:
+            OSError: it is not whole.
+        """
         ...

@@ -20,8 +20,9 @@ from sharpdepth_ros.training.checkpoint_folder import (
     small_unet,
     write_trained,
 )
+from sharpdepth_ros.training.config import Channels, Count, Positive
 from sharpdepth_ros.training.data import Batch
-from sharpdepth_ros.training.disk_cache import DiskCache
+from sharpdepth_ros.training.disk_cache import DiskCache, content_key
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ class LotusOptions:
     """
 
     vae: str | None = None
-    channels: tuple[int, ...] = (48, 96, 160)
+    channels: tuple[Channels, ...] = (48, 96, 160)
     attention: tuple[bool, ...] = (False, False, True)
-    layers: int = 1
+    layers: Count = 1
     init: str | None = None
-    max_depth: float = 15.0
+    max_depth: Positive = 15.0
     latent_cache: str | None = None
 
 
@@ -67,10 +68,14 @@ class LotusStage:
             self._small = SmallBase(vae, unet)
             self._base = self._small.folder
         self._model = load_for_training(self._base)
+        vae = self._model.vae
+        settings = {k: v for k, v in sorted(vae.config.items()) if not k.startswith("_")}
+        frozen = content_key(weights_digest(vae), str(settings))
+        self.contents = {"stage.vae" if options.init is None else "stage.init": frozen}
         self._cache = None
         if options.latent_cache is not None:
-            frozen = f"{weights_digest(self._model.vae)} {options.max_depth}"
-            self._cache = DiskCache(Path(options.latent_cache), frozen)
+            network = content_key(frozen, str(options.max_depth))
+            self._cache = DiskCache(Path(options.latent_cache), network)
         self.network = self._model.unet.requires_grad_(True)
         self.multiple = self._model.stride
 
@@ -92,11 +97,18 @@ class LotusStage:
         told = (~DepthRange.of(batch.depth).flat).float()
         if self._cache is None:
             return *self._encode(batch).chunk(2, dim=1), told
+        device = told.device.type
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         keys = [
-            f"{key} mirrored" if flip else key
+            content_key(key, str(flip), str(precision))
             for key, flip in zip(batch.keys, batch.flip.tolist(), strict=True)
         ]
-        latents = self._cache.read(keys, lambda missing: self._encode(batch.part(missing)))
+        height, width = (side // self._model.stride for side in batch.rgb.shape[-2:])
+        latents = self._cache.read(
+            keys,
+            (2 * self._model.latent_channels, height, width),
+            lambda missing: self._encode(batch.part(missing)),
+        )
         return *latents.to(told.device).chunk(2, dim=1), told
 
     def _encode(self, batch: Batch) -> torch.Tensor:

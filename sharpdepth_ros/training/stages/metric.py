@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from sharpdepth_ros.models.small_metric import NAME, SmallMetric
+from sharpdepth_ros.training.checkpoint_folder import require_written
+from sharpdepth_ros.training.config import Channels, Count, Positive, Size
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.losses import log_l1
 
@@ -24,11 +26,11 @@ class MetricOptions:
         max_depth: metres; what is farther, and the sky, counts as this far.
     """
 
-    image_shape: tuple[int, ...] = (144, 192)
-    channels: tuple[int, ...] = (32, 64, 128, 192)
-    blocks: int = 2
-    output_stride: int = 8
-    max_depth: float = 15.0
+    image_shape: tuple[Size, ...] = (144, 192)
+    channels: tuple[Channels, ...] = (32, 64, 128, 192)
+    blocks: Count = 2
+    output_stride: Count = 8
+    max_depth: Positive = 15.0
 
 
 class MetricStage:
@@ -39,7 +41,15 @@ class MetricStage:
     needs_depth = True
 
     def __init__(self, options: MetricOptions) -> None:
+        self.contents: dict[str, str] = {}
         self._max_depth = options.max_depth
+        if len(options.image_shape) != 2:
+            raise ValueError(f"stage.image_shape is {options.image_shape}; give [height, width]")
+        if not options.channels or options.channels[0] % 16:
+            raise ValueError(
+                f"stage.channels is {options.channels}; give one number per level, the first a "
+                "multiple of 16"
+            )
         self.network = SmallMetric(
             {
                 "model": {
@@ -69,6 +79,7 @@ class MetricStage:
 
     def export(self, folder: Path) -> None:
         self.network.save_pretrained(folder)
+        require_written(self.network, [folder / "model.safetensors"])
 
 
 def _jittered(image: torch.Tensor) -> torch.Tensor:

@@ -16,9 +16,11 @@ from sharpdepth_ros.refiners import sharpdepth as method
 from sharpdepth_ros.refiners.discrepancy import Gate
 from sharpdepth_ros.training.checkpoint_folder import (
     find_checkpoint,
+    folder_digest,
     load_for_training,
     write_trained,
 )
+from sharpdepth_ros.training.config import Count, Natural, Share, Weight
 from sharpdepth_ros.training.data import Batch, mirror
 from sharpdepth_ros.training.disk_cache import DiskCache
 from sharpdepth_ros.training.ema import Ema
@@ -48,12 +50,12 @@ class SharpenOptions:
     metric_model: str
     gate: Gate = "noise-aware"
     gate_noise: method.GateNoise = "released"
-    gate_probability: float = 0.8
+    gate_probability: Share = 0.8
     teacher: Literal["ema", "lotus", "student"] = "ema"
-    reconstruction_weight: float = 0.4
-    ema_decay: float = 0.9999
-    ema_start: int = 100
-    ema_every: int = 10
+    reconstruction_weight: Weight = 0.4
+    ema_decay: Share = 0.9999
+    ema_start: Natural = 100
+    ema_every: Count = 10
     metric_cache: str | None = None
     init: str | None = None
 
@@ -64,8 +66,6 @@ class SharpenStage:
     needs_depth = False
 
     def __init__(self, options: SharpenOptions) -> None:
-        if not 0 <= options.gate_probability <= 1:
-            raise ValueError(f"stage.gate_probability is {options.gate_probability}; give 0 to 1")
         self._options = options
         self._base = find_checkpoint(options.lotus, "generator")
         self._lotus = load_for_training(self._base)
@@ -83,9 +83,14 @@ class SharpenStage:
         if options.teacher == "ema":
             self.state = Ema(self.network, options.ema_decay, options.ema_start, options.ema_every)
         self._metric_model = None
+        self._metric_folder = find_checkpoint(options.metric_model, "metric")
+        self.contents = {
+            "stage.lotus": folder_digest(self._base),
+            "stage.metric_model": folder_digest(self._metric_folder),
+        }
         self._cache = None
         if options.metric_cache is not None:
-            self._cache = DiskCache(Path(options.metric_cache), options.metric_model)
+            self._cache = DiskCache(Path(options.metric_cache), self.contents["stage.metric_model"])
 
     def attach(self, network: nn.Module, device: torch.device) -> None:
         self._device = device
@@ -149,13 +154,17 @@ class SharpenStage:
         """f_D of the images as they are in the file, [B, 1, h, w] metres."""
         if self._cache is None:
             return self._infer(batch)
-        depth = self._cache.read(batch.keys, lambda missing: self._infer(batch.part(missing)))
+        depth = self._cache.read(
+            batch.keys,
+            (1, *batch.rgb.shape[-2:]),
+            lambda missing: self._infer(batch.part(missing)),
+        )
         return depth.to(batch.rgb.device)
 
     def _infer(self, batch: Batch) -> torch.Tensor:
         if self._metric_model is None:  # a run whose cache is complete never loads it
-            name = self._options.metric_model
-            known = find_checkpoint(name) if Path(name).is_dir() else name
-            self._metric_model = load_metric_model(known, device=self._device, precision="fp32")
+            self._metric_model = load_metric_model(
+                self._metric_folder, device=self._device, precision="fp32"
+            )
         with torch.autocast(batch.rgb.device.type, enabled=False):
             return self._metric_model.infer(batch.rgb, batch.intrinsics).depth.float()

@@ -11,8 +11,10 @@ from torch import nn
 
 from sharpdepth_ros.models.checkpoint_files import load_network
 from sharpdepth_ros.models.tiny_vae import save_tiny_vae
+from sharpdepth_ros.models.weights_digest import weights_digest
 from sharpdepth_ros.training.augmentation import random_part_of_range
-from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
+from sharpdepth_ros.training.checkpoint_folder import last_checkpoint, require_written
+from sharpdepth_ros.training.config import Count, Positive, Weight
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.losses import edge_l1
 
@@ -36,13 +38,13 @@ class TinyVaeOptions:
     """
 
     vae: str
-    channels: int = 16
-    encoder_blocks: tuple[int, ...] = (1, 2, 2)
-    decoder_blocks: tuple[int, ...] = (1, 2, 2)
-    max_depth: float = 15.0
-    depth_weight: float = 2.0
-    edge_weight: float = 2.0
-    latent_weight: float = 1.0
+    channels: Count = 16
+    encoder_blocks: tuple[Count, ...] = (1, 2, 2)
+    decoder_blocks: tuple[Count, ...] = (1, 2, 2)
+    max_depth: Positive = 15.0
+    depth_weight: Weight = 2.0
+    edge_weight: Weight = 2.0
+    latent_weight: Weight = 1.0
     init: str | None = None
 
 
@@ -67,6 +69,7 @@ class TinyVaeStage:
         self._options = options
         teacher = load_network(last_checkpoint(options.vae) / "vae", AutoencoderKL)
         self._teacher = teacher.eval().requires_grad_(False)
+        self.contents = {"stage.vae": weights_digest(teacher)}
         self._tiny = self._build()
         self.network = _BothHalves(self._tiny)
         self.multiple = 2 ** (len(teacher.config.block_out_channels) - 1)
@@ -104,6 +107,7 @@ class TinyVaeStage:
 
     def export(self, folder: Path) -> None:
         save_tiny_vae(self._tiny, folder / "tiny_vae")
+        require_written(self._tiny, (folder / "tiny_vae").glob("*.safetensors"))
 
     def _build(self) -> AutoencoderTiny:
         o, levels = self._options, len(self._teacher.config.block_out_channels)

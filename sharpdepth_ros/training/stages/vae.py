@@ -11,6 +11,8 @@ from torch import nn
 
 from sharpdepth_ros.models.checkpoint_files import load_network
 from sharpdepth_ros.training.augmentation import random_part_of_range
+from sharpdepth_ros.training.checkpoint_folder import last_checkpoint, save_network
+from sharpdepth_ros.training.config import Count, Positive, Weight
 from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.losses import edge_l1, kl_divergence
 
@@ -31,17 +33,17 @@ class VaeOptions:
         depth_weight: of the depth maps' loss against the images'.
         edge_weight: of the loss on the depth maps' differences between neighbours.
         kl_weight: of the KL divergence of the posterior from the standard normal.
-        init: folder of a VAE to go on from; None for random weights.
+        init: folder of a VAE, or of its training, to go on from; None for random weights.
     """
 
-    channels: tuple[int, ...] = (16, 32, 64)
-    layers: int = 1
-    groups: int = 8
-    latent_channels: int = 8
-    max_depth: float = 15.0
-    depth_weight: float = 1.0
-    edge_weight: float = 1.0
-    kl_weight: float = 1e-4
+    channels: tuple[Count, ...] = (16, 32, 64)
+    layers: Count = 1
+    groups: Count = 8
+    latent_channels: Count = 8
+    max_depth: Positive = 15.0
+    depth_weight: Weight = 1.0
+    edge_weight: Weight = 1.0
+    kl_weight: Weight = 1e-4
     init: str | None = None
 
 
@@ -81,6 +83,7 @@ class VaeStage:
     needs_depth = True
 
     def __init__(self, options: VaeOptions) -> None:
+        self.contents: dict[str, str] = {}
         self._options = options
         self._vae = self._build()
         self.network = _Reconstruction(self._vae)
@@ -117,13 +120,20 @@ class VaeStage:
     def export(self, folder: Path) -> None:
         if self.state.deviation is not None:
             self._vae.register_to_config(scaling_factor=1 / self.state.deviation)
-        self._vae.save_pretrained(folder / "vae")
+        save_network(self._vae, folder / "vae")
 
     def _build(self) -> AutoencoderKL:
         o = self._options
         if o.init is not None:
-            return load_network(Path(o.init), AutoencoderKL)
+            folder = last_checkpoint(o.init)
+            inside = folder / "vae"
+            return load_network(inside if inside.is_dir() else folder, AutoencoderKL)
         levels = len(o.channels)
+        if not levels or any(channels % o.groups for channels in o.channels):
+            raise ValueError(
+                f"stage.channels is {o.channels}; give one number per level, each a multiple of "
+                f"stage.groups, {o.groups}"
+            )
         return AutoencoderKL(
             block_out_channels=o.channels,
             down_block_types=("DownEncoderBlock2D",) * levels,

@@ -144,7 +144,7 @@ def test_work_of_another_run_is_neither_used_nor_lost(
     assert (work / "pieces" / "0000").exists()
     stand_in.fail_at = set()
     assert main([*arguments, "-p", "point_stride=2"]) == 2
-    assert "'point_stride': 1" in capsys.readouterr().err
+    assert "point_stride was 1 and is 2" in capsys.readouterr().err
     assert (work / "pieces" / "0000").exists()
     assert main([*arguments, "-p", "point_stride=2", "--restart"]) == 0
     assert len([m for m in read(tmp_path / "out") if m[0] == "/points"]) == FRAMES
