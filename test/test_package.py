@@ -26,6 +26,7 @@ NOT_SOURCE = shutil.ignore_patterns(
 
 ROS = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "rcl_interfaces"}
 ROS |= {"lifecycle_msgs", "builtin_interfaces", "message_filters", "cv_bridge", "sensor_msgs_py"}
+ROS |= {"bond"}
 FORBIDDEN = {"torchvision", "timm", "xformers"}
 
 MAY_IMPORT = {

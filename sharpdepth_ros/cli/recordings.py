@@ -29,7 +29,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     bag.add_argument("input", type=Path, metavar="IN", help="bag: folder, .db3 or .mcap")
     bag.add_argument("output", type=Path, metavar="OUT", help="new folder, or new .db3 or .mcap")
     _add_choice(bag)
-    bag.add_argument("--namespace", help="of the new topics; with --cameras each camera's own")
+    bag.add_argument(
+        "--namespace", help="namespace of the new topics; with --cameras each camera has its own"
+    )
     bag.add_argument(
         "--outputs",
         default="depth,camera_info,points",
@@ -86,9 +88,12 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         help="instead of camera_info: fx,fy,cx,cy in pixels or a .npy, .txt, .json or .yaml file",
     )
     parser.add_argument(
-        "--start", type=float, metavar="SECONDS", help="of the recording, or a Unix time"
+        "--start",
+        type=float,
+        metavar="SECONDS",
+        help="begin here: seconds of the recording, or a Unix time",
     )
-    parser.add_argument("--end", type=float, metavar="SECONDS", help="likewise")
+    parser.add_argument("--end", type=float, metavar="SECONDS", help="end here: the same units")
     parser.add_argument("--every", type=int, default=1, help="take every n-th frame")
     parser.add_argument(
         "-p",

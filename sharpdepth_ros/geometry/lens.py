@@ -53,7 +53,7 @@ class Distortion:
                 f"distortion model {self.model!r} is not known (known: "
                 f"{', '.join(DISTORTION_MODELS)}): rectify the image first"
             )
-        for length in lengths:
+        for length in reversed(lengths):
             if length <= len(given) and not any(given[length:]):
                 return given[:length]
         names = (_FISHEYE if self.is_fisheye else _PINHOLE)[: lengths[-1]]

@@ -38,7 +38,7 @@ def raw_camera_info(
         height=raw.height,
         width=raw.width,
         distortion_model=lens.model,
-        d=list(lens.coefficients or (0.0,) * 5),
+        d=list(lens.coefficients or (0.0,) * (4 if lens.is_fisheye else 5)),
         k=raw.matrix.ravel(),
         r=np.array(calibration.rotation),
         p=np.hstack((calibration.rectified.matrix, np.zeros((3, 1)))).ravel(),

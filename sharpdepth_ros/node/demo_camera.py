@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from sharpdepth_ros.node.joining import first_node, join_ros
 from sharpdepth_ros.node.parameter_server import value_at_start
 from sharpdepth_ros.node.parameters import TYPE_NAMES
 from sharpdepth_ros.node.topics import CAMERA_INFO, GROUND_TRUTH, IMAGE
-from sharpdepth_ros.recordings.images import find_images
+from sharpdepth_ros.recordings.images import Once, find_images
 from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 from sharpdepth_ros.synthetic import SyntheticCamera
 
@@ -71,7 +71,8 @@ class DemoCamera(Node):
         if rate <= 0:
             raise ValueError(f"rate is {rate}; give frames per second above 0")
         if folder:
-            self._frames = folder_frames(Path(folder), intrinsics)
+            tell = Once(self.get_logger().info)
+            self._frames = folder_frames(Path(folder), intrinsics, tell)
         else:
             self._frames = synthetic_frames(*size, seed, rate, scene)
         self._write_image, self._write_depth = ImageWriter(Image), ImageWriter(Image)
@@ -103,8 +104,15 @@ def synthetic_frames(
     return ((frame.rgb, camera, frame.depth) for frame in source.frames())
 
 
-def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
+def folder_frames(
+    folder: Path, intrinsics: str, tell: Callable[[str], object]
+) -> Iterator[Captured]:
     """The images of a folder over and over, with their camera.
+
+    Args:
+        folder: of the images.
+        intrinsics: of their camera, as `read_intrinsics` takes them; empty where it is not known.
+        tell: called with what the user should know of how they are used.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -116,6 +124,8 @@ def folder_frames(folder: Path, intrinsics: str) -> Iterator[Captured]:
     def with_camera(rgb: np.ndarray) -> Captured:
         height, width = rgb.shape[:2]
         if given is not None:
+            for remark in given.remarks(width, height, rectified=False):
+                tell(remark)
             return rgb, given.calibration(width, height), None
         camera = CameraModel.from_fov(width, height, UNKNOWN_CAMERA_FOV)
         return rgb, Calibration.pinhole(camera), None

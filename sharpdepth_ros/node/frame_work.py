@@ -8,13 +8,22 @@ import ctypes
 import gc
 import time
 import traceback
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import torch
 
 from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.processing import BadInput, Frame, FrameProcessor, FrameResult
+from sharpdepth_ros.node.processing import (
+    EVERYTHING,
+    BadInput,
+    Demand,
+    Frame,
+    FrameProcessor,
+    FrameResult,
+)
 from sharpdepth_ros.node.statistics import NOBODY_LISTENS, SUPERSEDED, FrameStatistics
 from sharpdepth_ros.node.worker import CannotContinue
 
@@ -72,6 +81,7 @@ class FrameWork:
         self._on_lost = on_lost
         self._pipeline_factory = pipeline_factory
         self._processor: FrameProcessor | None = None
+        self._requests: deque[Future[FrameResult]] = deque()
         self.device = torch.device("cpu")
         self.last_result: FrameResult | None = None
 
@@ -82,11 +92,38 @@ class FrameWork:
         self._processor = FrameProcessor(pipeline, self._parameters)
         self._processor.warm_up()
 
+    def request_frame(self) -> Future[FrameResult]:
+        """Asks for the next frame with everything in it, whoever listens; any thread.
+
+        Returns:
+            The frame to come; cancelled if none can come any more. It cannot be cancelled any more
+            while the frame is in work. The error with which that frame failed, if it did.
+        """
+        request: Future[FrameResult] = Future()
+        self._requests.append(request)
+        return request
+
     def process(self, frame: Frame) -> FrameResult | None:
         demand = self._outputs.demand()
-        if not demand:
+        requests = [r for r in self._take_requests() if r.set_running_or_notify_cancel()]
+        if not (demand or requests):
             self._statistics.dropped(NOBODY_LISTENS)
             return None
+        try:
+            result = self._process(frame, EVERYTHING if requests else demand)
+        except BaseException as error:  # who waits hears of an exit too
+            for request in requests:
+                request.set_exception(error)
+            raise
+        for request in requests:
+            request.set_result(result)
+        return result if demand else None
+
+    def _take_requests(self) -> Iterator[Future[FrameResult]]:
+        while self._requests:
+            yield self._requests.popleft()
+
+    def _process(self, frame: Frame, demand: Demand) -> FrameResult:
         try:
             return self._processor(frame, demand)
         except BadInput:
@@ -145,6 +182,8 @@ class FrameWork:
     def unload(self) -> None:
         self._processor = None
         self.last_result = None
+        for request in self._take_requests():
+            request.cancel()
         _free_memory()
 
 

@@ -200,8 +200,6 @@ def _camera_nodes(texts: Mapping[str, str]) -> tuple[list[CameraNode], list[str]
         info = camera_info_beside(image)
         if image != IMAGE:
             remarks.append(f"camera_info is not given: it is {info}, beside the image {image}")
-    if image.endswith("/compressed") and texts["image_transport"] != "compressed":
-        remarks.append(f"image:={image} needs image_transport:=compressed, if it is what it says")
     namespaces = camera_namespaces(texts["cameras"], texts["namespace"])
     if len(namespaces) > 1 and any(topic.startswith("/") for topic in (image, info)):
         raise ValueError(
@@ -268,7 +266,9 @@ def _check_parameters(
                     f"full name and sets {name} again below that, under a wildcard: write the "
                     "wildcard first"
                 )
-        overrides.parameters(node.name)
+        transport = overrides.parameters(node.name).image_transport
+        if node.image.endswith("/compressed") and transport != "compressed":
+            remarks.append(f"image:={node.image} most likely needs image_transport:=compressed")
     return list(dict.fromkeys(remarks))
 
 

@@ -67,6 +67,9 @@ class Demand:
         return self.depth or self.discrepancy or self.metric
 
 
+EVERYTHING = Demand(depth=True, discrepancy=True, metric=True)
+
+
 @dataclass(frozen=True)
 class FrameResult:
     """One frame's results on the host.

@@ -2,7 +2,8 @@
 """What differs between the ROS 2 distributions that the node runs on: Humble, Jazzy and Kilted.
 
 Every difference is found by its feature, never by the name of a distribution, and no other module
-has one. Nothing of ROS is imported until it is asked for: the launch files use this module too.
+of the node has one (test/test_humble_api.py). Nothing of ROS is imported until it is asked
+for: the launch files use this module too.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def serve_change_state(
         try:
             return change_state(request, response)
         except rclpy_implementation.RCLError as error:
-            node.get_logger().error(f"transition {request.transition.id} failed: {error}")
+            reason = str(error).partition(", at ")[0]  # the rest is a place in rcl's sources
+            node.get_logger().error(f"transition {request.transition.id} is refused: {reason}")
             response.success = False
             return response
 

@@ -15,20 +15,28 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition as LifecycleTransition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from sharpdepth_ros.node.diagnostics import NO_IMAGE, DiagnosticsBeat, make_status
 from sharpdepth_ros.node.frame_work import FrameWork, build_pipeline
 from sharpdepth_ros.node.inputs import Inputs, declare_qos_overrides
+from sharpdepth_ros.node.lifecycle_bond import LifecycleBond
 from sharpdepth_ros.node.outputs import Outputs
 from sharpdepth_ros.node.parameter_server import ParameterServer
 from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.problems import ProblemReporter
 from sharpdepth_ros.node.ros_compat import serve_change_state
-from sharpdepth_ros.node.snapshot import default_folder, write_snapshot
+from sharpdepth_ros.node.snapshot import (
+    NoFrame,
+    default_folder,
+    wait_for_frame,
+    write_snapshot,
+)
 from sharpdepth_ros.node.statistics import FrameStatistics, Report
 from sharpdepth_ros.node.worker import LOADING, CannotContinue, FrameWorker
 from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
@@ -42,6 +50,8 @@ ERROR = TransitionCallbackReturn.ERROR
 
 #: Seconds that unloading may take before a transition fails.
 _UNLOAD_TIMEOUT = 30.0
+#: Seconds that ~/save_snapshot waits for an image.
+_IMAGE_TIMEOUT = 5.0
 
 
 Transition = Callable[["SharpDepthNode", LifecycleState], TransitionCallbackReturn]
@@ -90,6 +100,8 @@ class SharpDepthNode(LifecycleNode):
         self._loaded_with: Parameters | None = None
         self._inputs: Inputs | None = None
         self._outputs: Outputs | None = None
+        self._bond: LifecycleBond | None = None
+        self._snapshot: Future | None = None  # the one under way
         self._silence = ""
         self._twin_named = False
         self._statistics = FrameStatistics()
@@ -99,7 +111,13 @@ class SharpDepthNode(LifecycleNode):
         )
         declare_qos_overrides(self, self._server.values)
         self._lost_signal = self.create_guard_condition(self._end_in_error)
-        self.create_service(Trigger, "~/save_snapshot", self._save_snapshot)
+        self.create_service(
+            Trigger,
+            "~/save_snapshot",
+            self._save_snapshot,
+            # Its own: a group is held until the answer, and a snapshot waits for a frame.
+            callback_group=ReentrantCallbackGroup(),
+        )
         self._beat = DiagnosticsBeat(self, self._status, self._on_fault)
         self._autostarted = False
         serve_change_state(self, self._change_state)
@@ -107,6 +125,9 @@ class SharpDepthNode(LifecycleNode):
             # Not on the ROS clock: in simulation that may not run yet.
             steady = Clock(clock_type=ClockType.STEADY_TIME)
             self._autostart = self.create_timer(0.0, self._start, clock=steady)
+        else:
+            # navigation.launch.py starts the lifecycle manager when it reads this.
+            self.get_logger().info("state: unconfigured")
 
     # Transitions, in the order of a life.
 
@@ -117,7 +138,9 @@ class SharpDepthNode(LifecycleNode):
         self._outputs = Outputs(self, lambda: self._server.values)
         if not self._load():
             self._remove_outputs()
+            self._say_how_to_configure()
             return FAILURE
+        self._bond = LifecycleBond(self)
         return self._entered("inactive", super().on_configure(state))
 
     @_logged
@@ -141,7 +164,10 @@ class SharpDepthNode(LifecycleNode):
             f"active: images from {self._inputs.image_topic}, "
             f"camera_info from {self._inputs.info_topic}"
         )
-        return self._entered("active", super().on_activate(state))
+        result = self._entered("active", super().on_activate(state))
+        if result == SUCCESS:
+            self._bond.begin()
+        return result
 
     @_logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -173,6 +199,7 @@ class SharpDepthNode(LifecycleNode):
         self._unsubscribe()
         self._unload()
         self._remove_outputs()
+        self._say_how_to_configure()
         return self._entered("unconfigured", SUCCESS)
 
     def fail(self, fault: str) -> None:
@@ -244,6 +271,13 @@ class SharpDepthNode(LifecycleNode):
             self.get_logger().info(f"state: {state}")
         return result
 
+    def _say_how_to_configure(self) -> None:
+        if not self._interrupted.is_set():
+            name = self.get_fully_qualified_name()
+            self.get_logger().info(
+                f"to try again: ros2 lifecycle set {name} configure, then activate"
+            )
+
     # What the transitions are made of.
 
     def _load(self) -> bool:
@@ -291,11 +325,16 @@ class SharpDepthNode(LifecycleNode):
         return True
 
     def _unsubscribe(self) -> None:
+        if self._bond is not None:
+            self._bond.end()
         if self._inputs is not None:
             self._inputs.destroy()
             self._inputs = None
 
     def _remove_outputs(self) -> None:
+        if self._bond is not None:
+            self._bond.destroy()
+            self._bond = None
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
@@ -319,20 +358,53 @@ class SharpDepthNode(LifecycleNode):
             self._statistics.dropped("bad_stamp")
         self._problems.warning("bad_stamp", text)
 
-    def _save_snapshot(self, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
-        result = None if self._work is None else self._work.last_result
-        if result is None:
-            answer.message = "no frame has been published yet; frames are made for subscribers only"
-            return answer
-        chosen = self._server.values.snapshot_folder
-        folder = Path(chosen).expanduser() if chosen else default_folder()
-        try:
-            folder = write_snapshot(result, folder)
-        except OSError as error:
-            answer.message = f"the snapshot cannot be written: {error}"
-            return answer
-        answer.success, answer.message = True, str(folder)
+    async def _save_snapshot(
+        self, _: Trigger.Request, answer: Trigger.Response
+    ) -> Trigger.Response:
+        """Serves ~/save_snapshot; who asks while a snapshot is being made gets that one.
+
+        The thread waits for the frame and writes it, so that neither holds up other callbacks.
+        """
+        snapshot = self._snapshot
+        if snapshot is None:
+            snapshot = self._snapshot = Future(executor=self.executor)
+            take = functools.partial(self._take_snapshot, snapshot)
+            threading.Thread(target=take, name="sharpdepth-snapshot", daemon=True).start()
+        answer.success, answer.message = await snapshot
         return answer
+
+    def _take_snapshot(self, snapshot: Future) -> None:
+        try:
+            outcome = True, str(self._write_snapshot())
+        except NoFrame as error:
+            outcome = False, str(error)
+        except OSError as error:
+            outcome = False, f"the snapshot cannot be written: {error}"
+        except Exception as error:
+            outcome = False, f"the snapshot failed: {type(error).__name__}: {error}"
+        self._snapshot = None
+        snapshot.set_result(outcome)
+        self.executor.wake()
+
+    def _write_snapshot(self) -> Path:
+        """Writes the next frame, or if none comes the last one that was published."""
+        work, inputs = self._work, self._inputs
+        result, why = None, f"the node is {self._state}, and a snapshot needs an active one"
+        if work is not None and inputs is not None:
+            patience = _IMAGE_TIMEOUT + self._interval()
+            result = wait_for_frame(work.request_frame(), patience)
+            why = (
+                f"no image with a camera_info came within {patience:.0f} s on "
+                f"{inputs.image_topic} and {inputs.info_topic}"
+            )
+        if result is None and work is not None and work.last_result is not None:
+            result = work.last_result
+            age = time.monotonic() - result.frame.received
+            self.get_logger().warning(f"the snapshot is of a frame {age:.1f} s ago: {why}")
+        if result is None:
+            raise NoFrame(why)
+        chosen = self._server.values.snapshot_folder
+        return write_snapshot(result, Path(chosen).expanduser() if chosen else default_folder())
 
     # The end of the worker, and the once-a-second status.
 

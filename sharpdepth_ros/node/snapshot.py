@@ -6,12 +6,49 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from concurrent import futures
 from pathlib import Path
 
 from sharpdepth_ros.export.colormap import colorize_depth, colorize_discrepancy
 from sharpdepth_ros.export.depth_files import write_depth_png, write_npy, write_ply, write_rgb
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.node.processing import FrameResult
+
+#: Seconds that a frame in work may take until it is given up for a snapshot.
+_FRAME_TIMEOUT = 120.0
+
+
+class NoFrame(Exception):
+    """There is no frame for a snapshot; the message says why."""
+
+
+def wait_for_frame(request: futures.Future[FrameResult], patience: float) -> FrameResult | None:
+    """Waits for a frame that `FrameWork.request_frame` asked for.
+
+    Args:
+        request: the frame to come.
+        patience: seconds in which work on a frame has to begin. Once it has begun, it may take as
+            long as it does.
+
+    Returns:
+        The frame, or None if none was begun in time. The request is withdrawn then.
+
+    Raises:
+        NoFrame: the frame failed, or the models were unloaded.
+    """
+    try:
+        try:
+            return request.result(patience)
+        except futures.TimeoutError:
+            if request.cancel():
+                return None
+        return request.result(_FRAME_TIMEOUT)
+    except futures.CancelledError:
+        raise NoFrame("the models were unloaded before a frame came") from None
+    except futures.TimeoutError:
+        raise NoFrame(f"the frame in work took longer than {_FRAME_TIMEOUT:.0f} s") from None
+    except Exception as error:
+        raise NoFrame(f"the frame failed: {type(error).__name__}: {error}") from error
 
 
 def default_folder() -> Path:

@@ -123,8 +123,14 @@ class GivenCamera:
         except ValueError as error:
             raise ValueError(f"intrinsics {self.source}: {error}") from None
 
-    def remarks(self, width: int, height: int) -> list[str]:
-        """What the user should know of how the camera is used for pictures of this size."""
+    def remarks(self, width: int, height: int, rectified: bool = True) -> list[str]:
+        """What the user should know of how the camera is used for pictures of this size.
+
+        Args:
+            width: of the pictures, pixels.
+            height: likewise.
+            rectified: whether its lens is undone here.
+        """
         calibration = self.calibration(width, height)
         told = [self.assumed] if self.assumed else []
         if self.is_normalised:
@@ -135,7 +141,7 @@ class GivenCamera:
                 f"they are those of {sensor.width}x{sensor.height} images, and scaled to "
                 f"{width}x{height}"
             )
-        if not calibration.is_rectified:
+        if rectified and not calibration.is_rectified:
             reason = "R and P" if calibration.lens.is_pinhole else calibration.lens.model
             told.append(
                 f"pictures are rectified with them ({reason}); depth and camera are those of the "

@@ -78,10 +78,11 @@ def write_checkpoint(
             sync_folder(run)
     except (OSError, RuntimeError, SafetensorError) as error:
         # torch reports a full disk as a RuntimeError, safetensors as an error of its own.
+        reason = _reason(run, error)  # before there is room again
         shutil.rmtree(draft, ignore_errors=True)
         kept = checkpoints_of(run)
         raise CheckpointNotWritten(
-            f"checkpoint {place} was not written ({error}); "
+            f"checkpoint {place} was not written ({reason}); "
             + (f"the last complete one is {kept[-1]}" if kept else "there is no earlier one")
         ) from error
     if main:
@@ -111,6 +112,13 @@ def faults_in(folder: Path) -> list[str]:
         elif file.suffix == ".json" and not _is_json(file):
             faults.append(f"{name} is not JSON")
     return faults
+
+
+def _reason(run: Path, error: Exception) -> str:
+    """Why writing failed, with the room on the disk: torch does not say that it is full."""
+    if not run.is_dir():
+        return str(error)
+    return f"{error}; its disk has {shutil.disk_usage(run).free / 1e6:,.1f} MB free"
 
 
 def _is_torn(archive: Path) -> bool:

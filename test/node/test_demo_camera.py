@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The camera without hardware works while somebody subscribes, from its first picture on."""
 
+import json
 import time
 from itertools import islice
 
+import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
 
-from sharpdepth_ros.node.demo_camera import synthetic_frames
+from sharpdepth_ros.node.camera_info import calibration_from_info, raw_camera_info
+from sharpdepth_ros.node.demo_camera import folder_frames, synthetic_frames
 
 SIZE, SEED, RATE = (64, 48), 4, 20.0
 
@@ -29,6 +33,24 @@ def test_its_video_begins_with_the_first_subscriber(topic, kind, start_process, 
     assert first < (5 if topic == "image" else 10)
     for rgb, expected in zip(seen, wanted[first:], strict=False):
         np.testing.assert_array_equal(rgb, expected)
+
+
+def test_the_images_of_a_folder_come_raw_with_the_lens_in_camera_info(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    camera = {"k": [1000, 0, 640, 0, 1000, 480, 0, 0, 1], "d": [-0.3, 0.1, 0.0, 0.0, 0.0]}
+    camera |= {"width": 1280, "height": 960, "distortion_model": "plumb_bob"}
+    (tmp_path / "camera.json").write_text(json.dumps(camera))
+    told = []
+    frames = folder_frames(tmp_path, str(tmp_path / "camera.json"), told.append)
+    rgb, calibration, _ = next(frames)
+    np.testing.assert_array_equal(rgb, pixels[..., ::-1])
+    info = raw_camera_info(calibration, Header(frame_id="camera"), CameraInfo)
+    assert (info.width, info.height, info.k[0], info.p[0]) == (64, 48, 50.0, 50.0)
+    assert (info.distortion_model, *info.d) == ("plumb_bob", -0.3, 0.1, 0.0, 0.0, 0.0)
+    again = calibration_from_info(info)
+    assert (again.raw, again.rectified) == (calibration.raw, calibration.rectified)
+    assert len(told) == 1 and "those of 1280x960 images, and scaled to 64x48" in told[0]
 
 
 def test_a_subscriber_that_asks_for_reliable_messages_is_served(start_process, peer):

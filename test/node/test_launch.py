@@ -83,7 +83,11 @@ def test_camera_info_is_beside_the_image_and_the_file_gives_the_rest(launched, t
     assert ("camera_info", "/cam/camera_info") in node.expanded_remapping_rules
     said = "".join(str(action.msg[0].text) for action in actions if isinstance(action, LogInfo))
     assert "camera_info is not given: it is /cam/camera_info" in said
-    assert "image:=/cam/image_raw/compressed needs image_transport:=compressed" in said
+    assert "image:=/cam/image_raw/compressed most likely needs image_transport:=comp" in said
+    file.write_text("/**: {ros__parameters: {image_transport: compressed}}")
+    actions, _ = launched(image="/cam/image_raw/compressed", params_file=str(file))
+    said = "".join(str(action.msg[0].text) for action in actions if isinstance(action, LogInfo))
+    assert "most likely" not in said
 
 
 def test_one_topic_for_several_cameras_is_refused(launched):

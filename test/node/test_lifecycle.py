@@ -135,6 +135,7 @@ def test_configure_fails_with_one_line_and_can_be_repeated(start_node, peer):
     assert peer.state() == "unconfigured"
     text = "cannot load the models: the weights are not what they seem"
     assert node.log.count(text) == 1
+    assert "to try again: ros2 lifecycle set /sharpdepth configure" in node.log
     assert "Traceback" not in node.log
     statuses.wait_for(lambda m: m[-1][:2] == (ERROR, text))
     assert peer.set_parameters(model="sleep=0.01")[0]

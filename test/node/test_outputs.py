@@ -110,15 +110,75 @@ def test_16uc1_is_millimetres_that_saturate_with_zero_for_invalid(start_node, pe
     assert (millimetres[DEPTH < 2] == 0).all()
 
 
-def test_a_snapshot_holds_the_last_frame(start_node, peer, tmp_path):
+def _snapshot(peer):
+    return peer.call(Trigger, "sharpdepth/save_snapshot", Trigger.Request())
+
+
+def _send_for_ever(peer, image, info):
+    """Sends a frame ten times a second; returns when the node receives them."""
+    statuses = peer.diagnostics()
+    peer.node.create_timer(0.1, lambda: peer.send(image, info))
+    statuses.wait_for(lambda m: int(m[-1][2]["images received"]) > 0)
+
+
+def test_a_snapshot_is_made_although_nobody_listens(start_node, peer, tmp_path):
+    start_node(stand_in=True, snapshot_folder=tmp_path)
+    peer.become_camera()
+    _send_for_ever(peer, *_frame(stamp=5_000_000_007))
+    answer = _snapshot(peer)
+    folder = tmp_path / "5.000000007"
+    assert (answer.success, answer.message) == (True, str(folder))
+    np.testing.assert_allclose(np.load(folder / "depth.npy"), DEPTH, rtol=1e-6)
+    np.testing.assert_allclose(np.load(folder / "metric.npy"), DEPTH + 1, rtol=1e-6)
+    assert (folder / "discrepancy.png").is_file()
+
+
+def test_a_snapshot_without_images_names_the_topics(start_node, peer, tmp_path):
+    start_node(stand_in=True, snapshot_folder=tmp_path / "snapshots")
+    peer.become_camera()
+    answer = _snapshot(peer)
+    assert not answer.success
+    assert answer.message == (
+        "no image with a camera_info came within 5 s on /image and /camera_info"
+    )
+    assert not (tmp_path / "snapshots").exists()
+
+
+def test_the_node_answers_others_while_a_snapshot_waits_for_its_frame(start_node, peer, tmp_path):
+    node = start_node(stand_in=True, model="stuck=1", snapshot_folder=tmp_path)
+    peer.become_camera()
+    client = peer.node.create_client(Trigger, "sharpdepth/save_snapshot")
+    assert client.wait_for_service(60)
+    peer.node.create_timer(0.1, lambda: peer.send(*_frame()))
+    asked = client.call_async(Trigger.Request())
+    peer.wait_until(lambda: "frame 1 is stuck" in node.log)
+    assert peer.state() == "active"
+    assert not asked.done()
+
+
+def test_a_snapshot_of_a_frame_that_cannot_be_used_says_why(start_node, peer, tmp_path):
+    start_node(stand_in=True, snapshot_folder=tmp_path)
+    peer.become_camera()
+    _send_for_ever(peer, image(picture(W, H)), camera_info(2 * W, H))
+    answer = _snapshot(peer)
+    assert not answer.success
+    assert f"the image is {W}x{H}, but camera_info" in answer.message
+
+
+def test_a_snapshot_of_a_node_that_is_not_active_says_so(start_node, peer, tmp_path):
+    start_node(stand_in=True, snapshot_folder=tmp_path, autostart=False)
+    assert peer.state() == "unconfigured"
+    answer = _snapshot(peer)
+    assert not answer.success
+    assert answer.message == "the node is unconfigured, and a snapshot needs an active one"
+
+
+def test_a_snapshot_holds_the_last_frame_if_no_other_comes(start_node, peer, tmp_path):
     depths = peer.listen("depth/image_rect", Image)
     start_node(stand_in=True, snapshot_folder=tmp_path)
     peer.become_camera()
-    early = peer.call(Trigger, "sharpdepth/save_snapshot", Trigger.Request())
-    assert not early.success
-    assert "no frame has been published yet" in early.message
     peer.send_until_seen(*_frame(stamp=5_000_000_007), depths)
-    answer = peer.call(Trigger, "sharpdepth/save_snapshot", Trigger.Request())
+    answer = _snapshot(peer)
     folder = tmp_path / "5.000000007"
     assert (answer.success, answer.message) == (True, str(folder))
     np.testing.assert_allclose(np.load(folder / "depth.npy"), DEPTH, rtol=1e-6)

@@ -89,6 +89,14 @@ def test_a_checkpoint_that_is_not_whole_does_not_take_the_place_of_the_last(spoi
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_checkpoint_that_cannot_be_written_is_reported_with_the_room_on_its_disk(tmp_path):
+    def fail(folder):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    with pytest.raises(CheckpointNotWritten, match=r"unexpected pos.*its disk has [\d,.]+ MB free"):
+        write_checkpoint(tmp_path, 2, fail, keep=2)
+
+
 def test_weights_on_the_disk_are_compared_with_the_network(tmp_path):
     network, other = torch.nn.Linear(2, 3), torch.nn.Linear(2, 4)
     from safetensors.torch import save_file

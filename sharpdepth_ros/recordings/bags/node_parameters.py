@@ -39,7 +39,7 @@ def read_parameters(
         assigned.add_rule(text)
         overrides.add_rule(text)
     if strange := overrides.unaddressed(nodes):
-        raise ValueError("; ".join(strange))
+        raise ValueError(f"{'; '.join(strange)} (sharpdepth bag --namespace)")
     if unknown := assigned.of(nodes[0]).keys() - SPECS.keys():
         raise ValueError(
             f"there is no parameter {', '.join(sorted(unknown))}; the node has {', '.join(SPECS)}"

@@ -249,3 +249,38 @@ def test_a_jpeg_means_the_same_to_every_reader(tmp_path):
     np.testing.assert_array_equal(cv2.imread(str(file))[..., ::-1], as_jpeg(picture(0)))
     with Image.open(file) as kept:
         assert (kept.getexif()[0x0112], kept.getexif()[0x010F]) == (1, "maker")
+
+
+def _camera_file(tmp_path, width, height):
+    k = [0.9 * width, 0, width / 2, 0, 0.9 * width, height / 2, 0, 0, 1]
+    p = [0.6 * width, 0, width / 2, 0, 0, 0.6 * width, height / 2, 0, 0, 0, 1, 0]
+    path = tmp_path / "camera.yaml"
+    path.write_text(
+        f"width: {width}\nheight: {height}\nk: {k}\np: {p}\n"
+        f"d: {LENS}\ndistortion_model: plumb_bob\n"
+    )
+    return str(path)
+
+
+def test_a_given_camera_of_another_size_is_scaled_and_its_lens_undone(tmp_path, capsys):
+    bag = Bag()
+    for number in range(2):
+        bag.add_frame(number, info=False)
+    status, out = _extract(bag, tmp_path, "--intrinsics", _camera_file(tmp_path, 2 * W, 2 * H))
+    assert status == 0
+    assert capsys.readouterr().err.count(f"those of {2 * W}x{2 * H} images, and scaled") == 1
+    camera = np.loadtxt(out / "intrinsics.txt")
+    assert camera[0, 0] == pytest.approx(0.6 * W)
+    masks = list((out / "valid").iterdir())
+    assert len(masks) == len(list((out / "rgb").iterdir())) == 2
+    assert 0.3 < (cv2.imread(str(masks[0]), 0) > 0).mean() < 0.95
+
+
+def test_a_given_camera_of_another_shape_is_refused_with_both_sizes(tmp_path, capsys):
+    bag = Bag()
+    bag.add_frame(0, info=False)
+    status, out = _extract(bag, tmp_path, "--intrinsics", _camera_file(tmp_path, 2 * W, H))
+    assert status == 1
+    said = capsys.readouterr().err
+    assert f"those of {2 * W}x{H} images, and this picture is {W}x{H}" in said
+    assert not (out / "rgb").exists()
