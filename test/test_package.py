@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "doctor": {"weights", "models", "node"},
     "cli": {
         *("recordings", "node", "weights", "doctor", "synthetic", "training", "evaluation"),
-        *("viewing", "export", "pipeline"),
+        *("viewing", "export", "pipeline", "entry"),
     },
     "training": {
         "pipeline",
@@ -66,7 +66,7 @@ MAY_IMPORT = {
     "viewing": {"recordings", "node", "pipeline", "export", "geometry"},
     "node": {
         *("pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"),
-        *("viewing", "evaluation"),
+        *("viewing", "evaluation", "entry"),
     },
 }
 """Room -> rooms that it may import. Dependencies point one way: node, cli -> pipeline -> models."""
