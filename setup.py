@@ -16,7 +16,8 @@ ONNX = ["onnxruntime>=1.22,!=1.24.0,!=1.24.1"]
 OPENVINO = ["openvino>=2025.0"]
 TRAIN = ["tensorboard>=2.16"]
 EVAL = ["matplotlib>=3.8", "scipy>=1.11", "h5py>=3", "OpenEXR>=3.3"]
-RECORDINGS = ["rosbags==0.11.*", "mcap>=1.2", "zstandard>=0.22", "av>=14", "OpenEXR>=3.3"]
+RECORDINGS = ["rosbags==0.11.*", "mcap>=1.2", "zstandard>=0.22", "lz4>=4", "apsw>=3.40"]
+RECORDINGS += ["av>=14", "OpenEXR>=3.3"]
 # The Rerun viewer, a wheel of 170 MB. 0.39 is the last for Python 3.10.
 VIEW = ["rerun-sdk>=0.39"]
 TEST = [

@@ -5,7 +5,6 @@ Names are imported on first use, so that `import sharpdepth_ros` costs nothing a
 and command line help work without loading torch.
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline
 
 __version__ = "0.1.0"
-
-# On the CPU, a thread that waits for its share of a convolution shall sleep, not spin: beside
-# another busy process, spinning was measured to make a frame thirty times slower. It counts only
-# if it is set before torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __all__ = [
     "MetricDepth",

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests share: golden numbers, a metric model that answers as told, a scratch home."""
 
-import sharpdepth_ros  # isort: skip - sets how torch's threads wait, before torch is loaded
+from sharpdepth_ros.entry import let_waiting_threads_sleep
 
-import os
-import signal
-from pathlib import Path
+let_waiting_threads_sleep()  # before torch is loaded
 
-import numpy as np
-import pytest
-import torch
+import os  # noqa: E402
+import signal  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+import sharpdepth_ros  # noqa: E402
 
 DATA = Path(__file__).parent / "data"
 

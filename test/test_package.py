@@ -3,11 +3,13 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,7 @@ MAY_IMPORT = {
     "doctor": {"weights", "models", "node"},
     "cli": {
         *("recordings", "node", "weights", "doctor", "synthetic", "training", "evaluation"),
-        *("viewing", "export", "pipeline"),
+        *("viewing", "export", "pipeline", "entry"),
     },
     "training": {
         "pipeline",
@@ -64,7 +66,7 @@ MAY_IMPORT = {
     "viewing": {"recordings", "node", "pipeline", "export", "geometry"},
     "node": {
         *("pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"),
-        *("viewing", "evaluation"),
+        *("viewing", "evaluation", "entry"),
     },
 }
 """Room -> rooms that it may import. Dependencies point one way: node, cli -> pipeline -> models."""
@@ -139,6 +141,22 @@ def test_nothing_needs_torchvision_timm_or_xformers():
     assert not used & FORBIDDEN
 
 
+def test_every_package_that_is_imported_is_declared():
+    declared = {
+        re.split(r"[^a-z0-9-]", quoted.lower().replace("_", "-"))[0]
+        for quoted in re.findall(r'"([^"\n]+)"', (ROOT / "setup.py").read_text())
+    }
+    given = {*sys.stdlib_module_names, "sharpdepth_ros", *ROS}
+    distributions = packages_distributions()
+    missing = {
+        (str(path.relative_to(ROOT)), name)
+        for path in MODULES
+        for name in {name.split(".")[0] for name in imports_of(path)} - given
+        if not declared & {d.lower().replace("_", "-") for d in distributions.get(name, [name])}
+    }
+    assert not missing
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_module_opens_with_what_it_is_for(path):
     first_line = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
@@ -152,6 +170,37 @@ def test_importing_the_package_loads_neither_torch_nor_ros():
     ).stdout.split()
     assert "sharpdepth_ros.cli" in loaded
     assert not {"torch", "rclpy", "diffusers"} & set(loaded)
+
+
+PROGRAMS = {
+    "an import": "import sharpdepth_ros, sharpdepth_ros.cli, sharpdepth_ros.node.main",
+    "sharpdepth": "import sharpdepth_ros.cli as c; c.main('turntable a --output a.gif'.split())",
+    "sharpdepth_node": "import sharpdepth_ros.node.main as program; program.main(['--ros-args'])",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs_choose_how_threads_wait_before_torch_is_loaded_and_imports_do_not(program):
+    code = f"""
+import os, sys
+before = dict(os.environ)
+class Watch:  # is asked first of all for every module that is imported
+    def find_spec(self, name, *_):
+        if name == "torch":
+            print("torch is loaded with", os.environ.get("OMP_WAIT_POLICY"), flush=True)
+            os._exit(0)
+sys.meta_path.insert(0, Watch())
+{PROGRAMS[program]}
+print("the environment is the same:", os.environ == before)
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT
+    ).stdout.splitlines()
+    if program == "an import":
+        assert said == ["the environment is the same: True"]
+    else:
+        assert said[-1] == "torch is loaded with passive"
 
 
 @pytest.mark.parametrize("name", sharpdepth_ros.__all__)

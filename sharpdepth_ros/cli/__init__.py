@@ -10,6 +10,7 @@ import sys
 from collections.abc import Container
 
 from sharpdepth_ros.cli import demo, evaluation, image, machine, recordings, training, viewing
+from sharpdepth_ros.entry import let_waiting_threads_sleep
 
 BAD_USAGE = 2
 
@@ -19,6 +20,7 @@ SECONDS_BETWEEN_LINES = 20
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit status: 0, 1 when some of the work failed, 2 for bad usage."""
+    let_waiting_threads_sleep()
     if not sys.stderr.isatty():  # tqdm reads it when it is imported
         os.environ.setdefault("TQDM_MININTERVAL", str(SECONDS_BETWEEN_LINES))
     parser = argparse.ArgumentParser(
@@ -35,11 +37,18 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     try:
         return options.run(options)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"sharpdepth: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"sharpdepth: {_sentence(error)}", file=sys.stderr)
         return BAD_USAGE
     except KeyboardInterrupt:
         return 130
+
+
+def _sentence(error: ValueError | OSError) -> str:
+    """What is said of an error: of the system's own, the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _with_joined_name(arguments: list[str] | None, names: Container[str]) -> list[str]:

@@ -13,11 +13,18 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "demo",
         help="run the ROS 2 node on a synthetic camera and measure it",
         description="Start a camera and the sharpdepth node as ROS 2 processes, print the latency "
-        "of each frame, and write a picture of the last one.",
+        "of each frame, and write the first one's depth and a picture: image, metric model alone, "
+        "SharpDepth, and the exact depth where the camera is synthetic.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     demo.add_argument("--frames", type=int, default=30, help="frames to wait for")
-    demo.add_argument("--output", type=Path, default=Path("output/demo"), metavar="DIR")
+    demo.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output/demo"),
+        metavar="DIR",
+        help="folder for frame.png and depth.png",
+    )
     demo.add_argument(
         "--images", type=Path, help="publish this folder instead of the synthetic camera"
     )
@@ -27,11 +34,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         choices=("room", "corridor", "street", "shapes", "random"),
         help="what the synthetic camera sees; the demo models were trained in rooms",
     )
-    demo.add_argument("--seed", type=int, default=4, help="another number, other scenes")
-    demo.add_argument("--width", type=int, default=320, help="of the camera, pixels")
-    demo.add_argument("--height", type=int, default=240, help="of the camera, pixels")
+    demo.add_argument("--seed", type=int, default=4, help="seed of the synthetic scenes")
+    demo.add_argument("--width", type=int, default=320, help="pixels of the synthetic camera")
+    demo.add_argument("--height", type=int, default=240, help="pixels of the synthetic camera")
     # Drawing more than the node makes depth of would take two cores from it for nothing.
-    demo.add_argument("--rate", type=float, default=7.0, help="of the camera, frames per second")
+    demo.add_argument("--rate", type=float, default=7.0, help="frames per second of the camera")
     demo.add_argument("--timeout", type=float, default=180.0, help="seconds for all frames")
     demo.add_argument(
         "--preset",

@@ -4,7 +4,7 @@
 import argparse
 import sys
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 from sharpdepth_ros.cli.options import (
@@ -44,8 +44,10 @@ def _add_view(commands: argparse._SubParsersAction) -> None:
     view.add_argument(
         "--host", default="localhost", help="this machine's name, as the browser knows it"
     )
-    view.add_argument("--port", type=int, default=9090, help="of the page, with --serve")
-    view.add_argument("--data-port", type=int, default=9876, help="of the data, with --serve")
+    view.add_argument("--port", type=int, default=9090, help="TCP port of the page, with --serve")
+    view.add_argument(
+        "--data-port", type=int, default=9876, help="TCP port of the data, with --serve"
+    )
     view.add_argument(
         "--point-stride", type=int, default=2, help="show every n-th row and column of a cloud"
     )
@@ -91,12 +93,12 @@ def _add_turntable(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help=".gif, .webp or .mp4 turns; .png has three views of each cloud",
     )
-    turntable.add_argument("--labels", help="of the clouds, separated by commas")
+    turntable.add_argument("--labels", help="labels of the clouds, separated by commas")
     turntable.add_argument("--frame", type=int, default=0, help="which frame of a run, from 0")
     turntable.add_argument("--alone", action="store_true", help="leave the metric model out")
-    turntable.add_argument("--size", default="480x360", help="of each cloud's picture, pixels")
-    turntable.add_argument("--frames", type=int, default=36, help="pictures of one orbit")
-    turntable.add_argument("--fps", type=float, default=15.0, help="pictures per second")
+    turntable.add_argument("--size", default="360x270", help="pixels of each cloud's picture")
+    turntable.add_argument("--frames", type=int, default=24, help="pictures of one orbit")
+    turntable.add_argument("--fps", type=float, default=10.0, help="pictures per second")
     turntable.add_argument(
         "--orbit",
         default="swing",
@@ -107,25 +109,32 @@ def _add_turntable(commands: argparse._SubParsersAction) -> None:
     turntable.add_argument("--pitch", type=float, default=8.0, help="degrees up and down")
     turntable.add_argument("--far", type=float, help="metres beyond which nothing is shown")
     turntable.add_argument(
-        "--colours", default="image", choices=("image", "depth"), help="of the points"
+        "--colours", default="image", choices=("image", "depth"), help="what colours the points"
     )
-    turntable.add_argument("--palette", type=int, default=256, help="colours of a GIF")
+    turntable.add_argument("--palette", type=int, default=128, help="colours of a GIF, 2 to 256")
     _add_source_options(turntable)
     turntable.set_defaults(run=_turntable)
 
 
 def _add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="take only the first so many frames")
-    parser.add_argument("--namespace", help="of the node, where there are several cameras")
-    parser.add_argument("--image-topic", metavar="TOPIC", help="of the camera, if not found")
     parser.add_argument(
-        "--intrinsics", metavar="CAMERA", help="of images: fx,fy,cx,cy in pixels or a file"
+        "--namespace", help="namespace of the node, where there are several cameras"
+    )
+    parser.add_argument(
+        "--image-topic", metavar="TOPIC", help="topic of the camera's images, where it is not found"
+    )
+    parser.add_argument(
+        "--intrinsics",
+        metavar="CAMERA",
+        help="camera of the images: fx,fy,cx,cy in pixels, or a file",
     )
     parser.add_argument("--mode", default="sharpdepth", choices=("sharpdepth", "aligned", "metric"))
     add_model_options(parser)
 
 
-def _open_run(options: argparse.Namespace):
+def _open_run(options: argparse.Namespace, only: int | None = None):
+    """The run of the inputs; `only` is the number of the one frame that is wanted."""
     from tqdm import tqdm
 
     from sharpdepth_ros.viewing.sources import open_run
@@ -137,7 +146,7 @@ def _open_run(options: argparse.Namespace):
         from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
         from sharpdepth_ros.viewing.image_run import images_of, run_of_images
 
-        images_of(inputs)  # what is wrong with the inputs is said before models load
+        images_of(inputs, only)  # what is wrong with the inputs is said before models load
         intrinsics = None if options.intrinsics is None else read_intrinsics(options.intrinsics)
         announce(options.model, options.metric_model)
         pipe = load_pipeline(options)
@@ -160,9 +169,9 @@ def _open_run(options: argparse.Namespace):
         def infer(picture):
             return pipe(picture.rgb, picture.intrinsics, seen=picture.seen, **calls)
 
-        return run_of_images(inputs, infer, settings, options.mode, intrinsics)
+        return run_of_images(inputs, infer, settings, options.mode, intrinsics, only)
 
-    run = open_run(options.inputs, run_images, options.namespace, options.image_topic)
+    run = open_run(options.inputs, run_images, options.namespace, options.image_topic, only)
     run.limit(options.limit)
     run.frames = tqdm(run.frames, unit="frame", total=options.limit, disable=None)
     return run
@@ -179,6 +188,8 @@ def _view(options: argparse.Namespace) -> int:
         from sharpdepth_ros.viewing.rerun_log import FRAME, STAMP, RerunLog
     except ImportError as error:
         raise ValueError(str(error)) from error
+    if options.save is not None:
+        _require_output(options.save, ".rrd")
     if follow is not None:
         return _view_live(options, RerunLog("live", options.point_stride), follow)
     run = _open_run(options)
@@ -191,8 +202,7 @@ def _view(options: argparse.Namespace) -> int:
     for frame in chain([first], frames):
         log.log(frame)
     log.note(run)
-    log.flush()
-    print(f"{log.frames} frames {where}")
+    _finish(log, options, where)
     _tell(run.notes)
     _wait_for_browser(options)
     log.close()
@@ -225,8 +235,7 @@ def _view_live(options: argparse.Namespace, log, follow) -> int:
     )
     origin = {"source": "topics of a running node", "namespace": options.namespace or "/"}
     log.note(Run("live", [], origin | settings, problems))
-    log.flush()
-    print(f"{log.frames} frames {where[0]}")
+    _finish(log, options, where[0])
     _tell(problems)
     if options.limit is not None:
         _wait_for_browser(options)
@@ -247,6 +256,32 @@ def _start(log, options: argparse.Namespace) -> str:
     return "shown in the Rerun viewer"
 
 
+def _finish(log, options: argparse.Namespace, where: str) -> None:
+    """Say how many frames there are: of a file, those that it holds."""
+    if options.save is None:
+        log.flush()
+        print(f"{log.frames} frames {where}")
+        return
+    from sharpdepth_ros.viewing.rerun_run import count_frames
+
+    log.close()
+    written = count_frames(options.save)
+    if written != log.frames:
+        raise ValueError(
+            f"{options.save} holds {written} of {log.frames} frames: is the disk full?"
+        )
+    print(f"{written} frames {where}")
+
+
+def _require_output(path: Path, *suffixes: str) -> None:
+    """Raise ValueError, before the work, where the output cannot be written."""
+    from sharpdepth_ros.export.whole_files import require_writable
+
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path} does not end in {' or '.join(suffixes)}: give another name")
+    require_writable(path)
+
+
 def _wait_for_browser(options: argparse.Namespace) -> None:
     if options.serve:
         import threading
@@ -259,22 +294,26 @@ def _wait_for_browser(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> int:
     from sharpdepth_ros.viewing.report import write_report
 
+    _require_output(options.output, ".html", ".htm")
+    if options.pictures < 1:
+        raise ValueError(f"{options.pictures} pictures: give 1 or more")
     run = _open_run(options)
     count = write_report(run, options.output, options.pictures)
     if not count:
         return _nothing(run)
-    print(f"{count} frames, written to {options.output}")
+    size = options.output.stat().st_size
+    print(f"{count} frames, written to {options.output} ({size / 1000:.0f} kB)")
     _tell(run.notes)
     return SOME_FAILED if run.problems else 0
 
 
 def _turntable(options: argparse.Namespace) -> int:
     from sharpdepth_ros.viewing.animation import SUFFIXES
-    from sharpdepth_ros.viewing.turntable import View, write_turntable
+    from sharpdepth_ros.viewing.turntable import View, check_turntable, write_turntable
 
     width, cross, height = options.size.partition("x")
     if not (cross and width.isdigit() and height.isdigit()):
-        raise ValueError(f"--size {options.size!r} is not WIDTHxHEIGHT, such as 480x360")
+        raise ValueError(f"--size {options.size!r} is not WIDTHxHEIGHT, such as 360x270")
     if options.output.suffix.lower() not in (*SUFFIXES, ".png"):
         raise ValueError(f"--output {options.output}: give {', '.join(SUFFIXES)} or .png")
     view = View(
@@ -286,33 +325,51 @@ def _turntable(options: argparse.Namespace) -> int:
         options.far,
         options.colours,
     )
-    clouds = _clouds(options)
+    files = _cloud_files(options)
+    alone = options.alone or options.mode == "metric"
+    most = len(files) or (1 if alone else 2)
+    arguments = options.frames, options.fps, options.palette
+    check_turntable(options.output, most, view, *arguments)
+    clouds = _read_clouds(files) if files else _clouds_of_run(options)
     if options.labels is not None:
         labels = options.labels.split(",")
         if len(labels) != len(clouds):
             raise ValueError(f"--labels has {len(labels)} labels for {len(clouds)} clouds")
         clouds = dict(zip(labels, clouds.values(), strict=True))
-    write_turntable(options.output, clouds, view, options.frames, options.fps, options.palette)
+    count = write_turntable(options.output, clouds, view, *arguments)
     size = options.output.stat().st_size
-    print(f"{', '.join(clouds)}: written to {options.output} ({size / 1000:.0f} kB)")
+    frames = "1 picture" if count == 1 else f"{count} pictures"
+    print(f"{', '.join(clouds)}: written to {options.output} ({frames}, {size / 1000:.0f} kB)")
     return 0
 
 
-def _clouds(options: argparse.Namespace):
+def _cloud_files(options: argparse.Namespace) -> list[Path]:
+    """The inputs if they are clouds, else none."""
+    clouds = all(path.suffix.lower() == ".ply" for path in options.inputs)
+    return options.inputs if clouds else []
+
+
+def _read_clouds(files: list[Path]):
     """Label -> cloud."""
     from sharpdepth_ros.viewing.clouds import read_cloud
+    from sharpdepth_ros.viewing.frames import MOST_PIXELS
 
-    if all(path.suffix.lower() == ".ply" for path in options.inputs):
-        if len({path.stem for path in options.inputs}) == len(options.inputs):
-            return {path.stem: read_cloud(path) for path in options.inputs}
-        return {str(path): read_cloud(path) for path in options.inputs}
+    distinct = len({path.stem for path in files}) == len(files)
+    return {path.stem if distinct else str(path): read_cloud(path, MOST_PIXELS) for path in files}
+
+
+def _clouds_of_run(options: argparse.Namespace):
+    """Label -> cloud, of the chosen frame."""
     if options.frame < 0:
         raise ValueError(f"--frame is {options.frame}; frames count from 0")
-    run = _open_run(options)
-    frame = next(islice(run.frames, options.frame, None), None)
+    if options.limit is not None and options.frame >= options.limit:
+        raise ValueError(f"--limit {options.limit} leaves no frame {options.frame}")
+    run = _open_run(options, options.frame)
+    frame = next(iter(run.frames), None)
     _tell(run.notes)
     if frame is None:
         raise ValueError(f"{run.title} has no frame {options.frame} that can be read")
+    frame = frame.thinned()
     clouds = {"metric alone": frame.metric_cloud(), frame.method: frame.cloud()}
     if options.alone:
         del clouds["metric alone"]

@@ -6,6 +6,7 @@ A thread rather than a timer, so that the beat goes on while the executor is bus
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
 
-from sharpdepth_ros.node.statistics import Report
+from sharpdepth_ros.node.statistics import SUPERSEDED, Report
 
 RCLError = rclpy_implementation.RCLError
 
@@ -26,12 +27,20 @@ PERIOD = 1.0
 _RECENT = 5.0
 #: Seconds without an image after which an active node has a problem.
 NO_IMAGE = 3.0
+#: An active node that publishes nothing for so many times what a frame takes has a problem.
+_LATE = 3.0
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def make_status(
-    name: str, state: str, fault: str | None, report: Report, device: torch.device
+    name: str,
+    state: str,
+    fault: str | None,
+    report: Report,
+    device: torch.device,
+    doing: tuple[str, float],
+    interval: float,
 ) -> DiagnosticStatus:
     """The status of one instant.
 
@@ -41,9 +50,11 @@ def make_status(
         fault: why the node cannot work until someone acts; None if it can.
         report: the figures.
         device: where the networks run.
+        doing: what the device thread does or waits for, and for how many seconds.
+        interval: smallest time between two frames in seconds.
     """
     status = DiagnosticStatus(name=f"{name}: depth", hardware_id=str(device))
-    status.level, status.message = _judge(state, fault, report)
+    status.level, status.message = _judge(state, fault, report, doing, interval)
     values = {
         "state": state,
         "input rate (Hz)": f"{report.input_rate:.1f}",
@@ -67,7 +78,9 @@ def make_status(
     return status
 
 
-def _judge(state: str, fault: str | None, report: Report) -> tuple[bytes, str]:
+def _judge(
+    state: str, fault: str | None, report: Report, doing: tuple[str, float], interval: float
+) -> tuple[bytes, str]:
     if fault is not None:
         return DiagnosticStatus.ERROR, fault
     if state != "active":
@@ -78,9 +91,26 @@ def _judge(state: str, fault: str | None, report: Report) -> tuple[bytes, str]:
         return level, problem.text
     if report.silent_for > NO_IMAGE:
         return DiagnosticStatus.WARN, "no image arrives"
+    if report.unanswered_for > max(NO_IMAGE, _LATE * ((report.age or 0.0) * 1e-3 + interval)):
+        return DiagnosticStatus.WARN, _nothing_out(report, doing)
     if report.idle:
         return DiagnosticStatus.OK, "no subscribers: nothing is computed"
-    return DiagnosticStatus.OK, f"{report.output_rate:.1f} frames per second"
+    rate = f"{report.output_rate:.1f} frames per second"
+    if interval > NO_IMAGE:
+        rate += f"; max_rate leaves {interval:g} s between two frames"
+    return DiagnosticStatus.OK, rate
+
+
+def _nothing_out(report: Report, doing: tuple[str, float]) -> str:
+    """Images come and no depth goes: what became of them."""
+    what, since = doing
+    dropped = sorted(report.dropped_meanwhile.items(), key=lambda item: item[0] == SUPERSEDED)
+    causes = ", ".join(f"{cause} {count}" for cause, count in dropped)
+    return (
+        f"images arrive, but nothing has been published for {report.unanswered_for:.0f} s: "
+        f"the node has been {what} for {since:.0f} s; "
+        f"dropped meanwhile: {causes or 'none'}"
+    )
 
 
 def _milliseconds(value: float | None) -> str:
@@ -92,11 +122,24 @@ def _resident_bytes() -> int:
 
 
 class DiagnosticsBeat:
-    """Publishes a status every second until stopped."""
+    """Publishes a status every second until stopped, whatever fails meanwhile."""
 
-    def __init__(self, node: LifecycleNode, make: Callable[[], DiagnosticStatus]) -> None:
+    def __init__(
+        self,
+        node: LifecycleNode,
+        make: Callable[[], DiagnosticStatus],
+        on_fault: Callable[[str], None],
+    ) -> None:
+        """Begins.
+
+        Args:
+            node: the node.
+            make: the status of the moment.
+            on_fault: told why a status could not be made or published; on the beat's thread.
+        """
         self._node = node
         self._make = make
+        self._on_fault = on_fault
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sharpdepth-beat", daemon=True)
@@ -108,10 +151,21 @@ class DiagnosticsBeat:
 
     def _run(self) -> None:
         while not self._stopping.wait(PERIOD) and self._node.context.ok():
-            message = DiagnosticArray(status=[self._make()])
-            message.header.stamp = self._node.get_clock().now().to_msg()
             try:
-                self._publisher.publish(message)
-            except RCLError:
-                if self._node.context.ok():
-                    raise
+                self._publish(self._make())
+            except BaseException as error:
+                self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._node.context.ok():
+            return  # the process is ending; what fails now fails because of that
+        fault = f"the diagnostics thread failed: {type(error).__name__}: {error}"
+        self._on_fault(fault)
+        name = f"{self._node.get_fully_qualified_name()}: depth"
+        with contextlib.suppress(RCLError):  # told by on_fault
+            self._publish(DiagnosticStatus(level=DiagnosticStatus.ERROR, name=name, message=fault))
+
+    def _publish(self, status: DiagnosticStatus) -> None:
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)

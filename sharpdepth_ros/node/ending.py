@@ -64,8 +64,9 @@ class EndRequest:
                 on_request()
 
     def _listen(self) -> None:
-        while not set(os.read(self._signals, 64)).intersection(SIGNALS):
-            pass
+        while not set(received := os.read(self._signals, 64)).intersection(SIGNALS):
+            if not received:
+                raise OSError("the pipe by which signals are heard was closed")
         try:
             exit_after(self._deadline)
         finally:

@@ -24,7 +24,7 @@ from sharpdepth_ros.node.processing import (
     FrameProcessor,
     FrameResult,
 )
-from sharpdepth_ros.node.statistics import FrameStatistics
+from sharpdepth_ros.node.statistics import NOBODY_LISTENS, SUPERSEDED, FrameStatistics
 from sharpdepth_ros.node.worker import CannotContinue
 
 if TYPE_CHECKING:
@@ -107,11 +107,11 @@ class FrameWork:
         demand = self._outputs.demand()
         requests = [r for r in self._take_requests() if r.set_running_or_notify_cancel()]
         if not (demand or requests):
-            self._statistics.dropped("nobody_listens")
+            self._statistics.dropped(NOBODY_LISTENS)
             return None
         try:
             result = self._process(frame, EVERYTHING if requests else demand)
-        except Exception as error:
+        except BaseException as error:  # who waits hears of an exit too
             for request in requests:
                 request.set_exception(error)
             raise
@@ -174,7 +174,7 @@ class FrameWork:
             )
 
     def superseded(self, frame: Frame) -> None:
-        self._statistics.dropped("superseded")
+        self._statistics.dropped(SUPERSEDED)
 
     def lost(self, error: CannotContinue) -> None:
         self._on_lost(error)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from sharpdepth_ros.entry import let_waiting_threads_sleep
 from sharpdepth_ros.node.ending import EndRequest, spin
 from sharpdepth_ros.node.joining import first_node, join_ros
 from sharpdepth_ros.node.start_arguments import checked, help_text, ignored, wants_help
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if wants_help(sys.argv[1:] if arguments is None else arguments):
         print(help_text())
         sys.exit(0)
+    let_waiting_threads_sleep()
     end = EndRequest(_DEADLINE)
     # Importing torch takes a second or more, and nothing is there yet that has to be closed.
     end.call(lambda: os._exit(0))
@@ -76,6 +79,7 @@ def _live(
     ) as error:
         print(f"sharpdepth: cannot start: {error}", file=sys.stderr)
         return 2
+    threading.excepthook = node.thread_ended
     for sentence in ignored(given[1:], node.get_fully_qualified_name(), node.has_parameter):
         node.get_logger().warning(sentence)
     spin(node, end, node.interrupt)

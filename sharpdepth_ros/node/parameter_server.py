@@ -32,8 +32,10 @@ class ParameterServer:
         ValueError: a value given at start is out of range or does not fit the others.
     """
 
-    def __init__(self, node: Node, is_active: Callable[[], bool]) -> None:
-        self._is_active = is_active
+    def __init__(
+        self, node: Node, is_active: Callable[[], bool], on_change: Callable[[], None]
+    ) -> None:
+        self._is_active, self._on_change = is_active, on_change
         given = {name: value_at_start(node, name, default) for name, default in DEFAULTS.items()}
         retyped = started_with(sys.argv).retyped(node.get_fully_qualified_name())
         given |= {name: value for name, value in retyped.items() if name in DEFAULTS}
@@ -77,6 +79,7 @@ class ParameterServer:
 
     def _commit(self, parameters: Sequence[Parameter]) -> None:
         self.values = self.values.changed(_ours(parameters))
+        self._on_change()
 
 
 def value_at_start(node: Node, name: str, default: Any) -> Any:

@@ -38,7 +38,7 @@ from sharpdepth_ros.node.snapshot import (
     write_snapshot,
 )
 from sharpdepth_ros.node.statistics import FrameStatistics, Report
-from sharpdepth_ros.node.worker import CannotContinue, FrameWorker
+from sharpdepth_ros.node.worker import LOADING, CannotContinue, FrameWorker
 from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class SharpDepthNode(LifecycleNode):
         self._interrupted = threading.Event()
         self._pipeline_factory = pipeline_factory
         self._fault: str | None = None
+        self._dead_thread: str | None = None
         self._worker: FrameWorker | None = None
         self._work: FrameWork | None = None
         self._loaded_with: Parameters | None = None
@@ -105,7 +106,9 @@ class SharpDepthNode(LifecycleNode):
         self._twin_named = False
         self._statistics = FrameStatistics()
         self._problems = ProblemReporter(self, self._statistics)
-        self._server = ParameterServer(self, lambda: self._state == "active")
+        self._server = ParameterServer(
+            self, lambda: self._state == "active", self._parameters_changed
+        )
         declare_qos_overrides(self, self._server.values)
         self._lost_signal = self.create_guard_condition(self._end_in_error)
         self.create_service(
@@ -115,7 +118,7 @@ class SharpDepthNode(LifecycleNode):
             # Its own: a group is held until the answer, and a snapshot waits for a frame.
             callback_group=ReentrantCallbackGroup(),
         )
-        self._beat = DiagnosticsBeat(self, self._status)
+        self._beat = DiagnosticsBeat(self, self._status, self._on_fault)
         self._autostarted = False
         serve_change_state(self, self._change_state)
         if self._server.values.autostart:
@@ -169,7 +172,7 @@ class SharpDepthNode(LifecycleNode):
     @_logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._unsubscribe()
-        if self._fault is not None:
+        if self._fault is not None or self._dead_thread is not None:
             return ERROR
         self._worker.pause()
         return self._entered("inactive", super().on_deactivate(state))
@@ -341,6 +344,11 @@ class SharpDepthNode(LifecycleNode):
         rate = self._server.values.max_rate
         return 1 / rate if rate > 0 else 0.0
 
+    def _parameters_changed(self) -> None:
+        """Called once the values are those of `self._server.values`."""
+        if self._worker is not None:
+            self._worker.interval_changed()
+
     def _unpaired(self) -> None:
         self._statistics.dropped("no_camera_info")
         self._problems.warning("no_camera_info", self._inputs.why_unpaired())
@@ -401,24 +409,46 @@ class SharpDepthNode(LifecycleNode):
     # The end of the worker, and the once-a-second status.
 
     def _on_lost(self, error: CannotContinue) -> None:
-        """Called on the device thread: the executor's has to make the transition."""
-        self.fail(f"cannot continue: {error}")
+        """Called on the device thread."""
+        self._on_fault(f"cannot continue: {error}")
+
+    def _on_fault(self, fault: str) -> None:
+        """Called on any thread: the executor's has to make the transition."""
+        if fault != self._fault:  # told each second while it lasts
+            self.fail(fault)
         self._lost_signal.trigger()
 
+    def thread_ended(self, event: threading.ExceptHookArgs) -> None:
+        """threading.excepthook of the node's process: a thread has died of an exception.
+
+        Nothing starts it again, so that the fault stays until the process ends.
+        """
+        if self.context.ok():
+            self._dead_thread = (
+                f"the thread {event.thread and event.thread.name} ended: "
+                f"{event.exc_type.__name__}: {event.exc_value}; start the node again"
+            )
+            self.get_logger().error(self._dead_thread)
+            self._lost_signal.trigger()
+
     def _end_in_error(self) -> None:
+        self._loaded_with = None  # the worker may have ended: the next activation loads anew
         if self._state == "active":
             self.trigger_deactivate()
 
     def _status(self) -> DiagnosticStatus:
-        work, inputs, report = self._work, self._inputs, self._statistics.report()
+        work, worker = self._work, self._worker
+        inputs, report = self._inputs, self._statistics.report()
         self._name_silence(inputs, report)
         self._name_twin()
         return make_status(
             self.get_fully_qualified_name(),
             self._state,
-            self._fault,
+            self._dead_thread or self._fault,
             report,
             torch.device("cpu") if work is None else work.device,
+            (LOADING, 0.0) if worker is None else worker.doing,
+            self._interval(),
         )
 
     def _name_silence(self, inputs: Inputs | None, report: Report) -> None:

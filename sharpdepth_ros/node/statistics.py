@@ -14,6 +14,8 @@ from dataclasses import dataclass
 _WINDOW = 60
 #: Rates are over this many seconds.
 _RATE_SPAN = 5.0
+#: Causes for which frames are dropped while all is well: nobody subscribes; a newer one came.
+NOBODY_LISTENS, SUPERSEDED = "nobody_listens", "superseded"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Report:
         received: images received since the node was activated.
         published: frames published since then.
         dropped: cause -> frames lost to it since then.
+        unanswered_for: seconds for which images have arrived and nothing was published; 0 while
+            nobody subscribes.
+        dropped_meanwhile: cause -> frames lost to it in that time.
         input_rate: images per second over the last seconds.
         output_rate: frames published per second over the last seconds.
         age: median time from receiving an image to the end of publishing it, milliseconds.
@@ -52,6 +57,8 @@ class Report:
     received: int
     published: int
     dropped: dict[str, int]
+    unanswered_for: float
+    dropped_meanwhile: dict[str, int]
     input_rate: float
     output_rate: float
     age: float | None
@@ -76,6 +83,9 @@ class FrameStatistics:
             self._received = 0
             self._published = 0
             self._dropped: Counter[str] = Counter()
+            # The first image since the last frame that was published, and the drops since then.
+            self._unanswered: float | None = None
+            self._dropped_meanwhile: Counter[str] = Counter()
             self._arrivals: deque[float] = deque(maxlen=1000)
             self._departures: deque[float] = deque(maxlen=1000)
             self._ages: deque[float] = deque(maxlen=_WINDOW)
@@ -85,13 +95,17 @@ class FrameStatistics:
 
     def received(self) -> None:
         with self._lock:
+            now = time.monotonic()
             self._received += 1
-            self._arrivals.append(time.monotonic())
+            self._arrivals.append(now)
+            if self._unanswered is None:
+                self._unanswered = now
 
     def published(self, age: float, stages: Mapping[str, float]) -> None:
         """Reports a frame that is out: its age and its stages, both in milliseconds."""
         with self._lock:
             self._published += 1
+            self._answered()
             self._idle = False
             self._departures.append(time.monotonic())
             self._ages.append(age)
@@ -101,7 +115,15 @@ class FrameStatistics:
     def dropped(self, cause: str) -> None:
         with self._lock:
             self._dropped[cause] += 1
-            self._idle = self._idle or cause == "nobody_listens"
+            if cause == NOBODY_LISTENS:
+                self._idle = True
+                self._answered()
+            else:
+                self._dropped_meanwhile[cause] += 1
+
+    def _answered(self) -> None:
+        self._unanswered = None
+        self._dropped_meanwhile.clear()
 
     def problem(self, text: str, is_error: bool) -> None:
         with self._lock:
@@ -115,6 +137,8 @@ class FrameStatistics:
                 received=self._received,
                 published=self._published,
                 dropped=dict(self._dropped),
+                unanswered_for=0.0 if self._unanswered is None else now - self._unanswered,
+                dropped_meanwhile=dict(self._dropped_meanwhile),
                 input_rate=_rate(self._arrivals, now),
                 output_rate=_rate(self._departures, now),
                 age=statistics.median(ages) if ages else None,

@@ -84,10 +84,6 @@ class DraftMemory:
             self._draft, self._key = None, key
         return self._draft
 
-    def forget(self) -> None:
-        """Have a new draft made for the next frame."""
-        self._draft = None
-
     def keep(self, draft: Draft) -> None:
         """The draft of the frame that `recall` was last asked for."""
         if self.every > 1:

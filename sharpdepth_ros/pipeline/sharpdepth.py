@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SharpDepth, step by step: metric depth, generator pass, gate, sharpener, alignment."""
 
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -56,6 +57,11 @@ class _Call:
 
 class SharpDepthPipeline:
     """Turns a colour image into sharp metric depth (SharpDepth, CVPR 2025, arXiv 2411.18229).
+
+    Threads may share a pipeline. Their calls run one after another, and each gets the answer that
+    it would get alone, bit for bit. On a GPU this holds on any CUDA stream, and the frames of
+    different streams run one after another too. What a camera's stream keeps from frame to frame
+    is in its own memory, from `new_memory`; one memory serves one thread.
 
     Attributes:
         sharpener: G_theta, or None.
@@ -115,6 +121,9 @@ class SharpDepthPipeline:
         half = torch.float16 in (getattr(n, "dtype", None) for n in (self.sharpener, generator))
         self._watch = OverflowWatch(self._device) if half else None
         self._widenings = [("VAE", with_wide_vae), ("UNet", wholly_wide)]
+        # Noise, recorded graphs, OpenVINO's requests and the watch belong to one frame at a time.
+        self._one_frame = threading.RLock()  # `on_notice` may call the pipeline
+        self._ended: torch.cuda.Event | None = None
 
     def _prepare_networks(self, tiny_vae: TinyVae | None) -> None:
         """The networks as the engine runs them. One UNet stays one, and its weights are shared."""
@@ -329,15 +338,20 @@ class SharpDepthPipeline:
     ) -> list[SharpDepthOutput]:
         """The frame, for a batch of images of one size."""
         self._check(call)
-        self._widen_after_overflow(memory)  # of an earlier frame, on a GPU
-        outputs = self._frame(images, cameras, masks, call, noise, memory)
-        # A GPU's frame has not ended yet. It overflows to the metric depth, as any frame whose
-        # sharpened depth cannot be fitted; here the frame is made again.
-        while self.device.type != "cuda" and self._widen_after_overflow(memory):
+        with self._one_frame:
+            if self._ended is not None:  # of a frame on another stream, whose buffers these are
+                torch.cuda.current_stream(self.device).wait_event(self._ended)
+            self._widen_after_overflow()  # of an earlier frame, on a GPU
             outputs = self._frame(images, cameras, masks, call, noise, memory)
-        return outputs
+            # A GPU's frame has not ended yet. It overflows to the metric depth, as any frame whose
+            # sharpened depth cannot be fitted; here the frame is made again.
+            while self.device.type != "cuda" and self._widen_after_overflow():
+                outputs = self._frame(images, cameras, masks, call, noise, memory)
+            if self.device.type == "cuda":
+                self._ended = torch.cuda.current_stream(self.device).record_event()
+            return outputs
 
-    def _widen_after_overflow(self, memory: DraftMemory | None) -> bool:
+    def _widen_after_overflow(self) -> bool:
         """Replace the networks by wider ones if a frame was too much for float16."""
         if self._watch is None or not self._watch.overflowed():
             return False
@@ -354,8 +368,6 @@ class SharpDepthPipeline:
         self.generator = self.sharpener if same else wide(self.generator)
         self._prepare_networks(self._tiny_vae)
         self.engine.forget_recordings()
-        if memory is not None:
-            memory.forget()
         name = "bf16" if dtype == torch.bfloat16 else "fp32"
         self.on_notice(
             f"half precision (fp16) is too narrow for the {part}: values became infinite. It runs "
@@ -504,7 +516,9 @@ class SharpDepthPipeline:
         run, side = self.engine.run, self.engine.side
         kept = None
         if memory is not None:
-            kept = memory.recall((image.rgb.shape, image.size, call), pictures[0])
+            # A generator pass of networks that have been replaced since has another precision.
+            key = image.rgb.shape, image.size, call, len(self._widenings)
+            kept = memory.recall(key, pictures[0])
         generated = None
         if self.engine.schedule == "parallel" and self._shared_latents:
             side.fork()

@@ -70,7 +70,8 @@ class HostMaps:
         self._arrived = arrived
 
     def __getitem__(self, name: str) -> np.ndarray | None:
-        if self._arrived is not None:
-            self._arrived.synchronize()
+        arrived = self._arrived  # another thread may read the same output
+        if arrived is not None:
+            arrived.synchronize()
             self._arrived = None
         return self._arrays[name]

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,21 @@ class Cloud:
     colours: np.ndarray
     spacing: float
     seen_from_origin: bool = True
+
+    def thinned(self, most: int) -> Cloud:
+        """Every n-th point, so that fewer than twice `most` are left; the cloud if it has no more.
+
+        What is left covers the same surfaces: the spacing grows.
+        """
+        step = max(1, len(self.points) // most)
+        if step == 1:
+            return self
+        return replace(
+            self,
+            points=self.points[::step],
+            colours=self.colours[::step],
+            spacing=self.spacing * math.sqrt(step),
+        )
 
     def radii(self) -> np.ndarray:
         """Half the distance to a point's neighbours on a surface seen straight on, float32 [N]."""
@@ -68,8 +84,12 @@ def cloud_of_depth(
     return Cloud(points, rgb[::stride, ::stride][valid], spacing)
 
 
-def read_cloud(path: Path) -> Cloud:
+def read_cloud(path: Path, most: int | None = None) -> Cloud:
     """A PLY file's vertices; points that are not finite are left out.
+
+    Args:
+        path: of the file.
+        most: about as many vertices are read, spread over the file; None reads all.
 
     A cloud without colours (red, green, blue) is coloured by depth.
 
@@ -82,6 +102,9 @@ def read_cloud(path: Path) -> Cloud:
     try:
         elements = PlyData.read(path)
         vertices = elements["vertex"].data
+        count = len(vertices)
+        step = 1 if most is None else max(1, count // most)
+        vertices = vertices[::step]
         points = np.stack([vertices[axis] for axis in "xyz"], axis=-1).astype(np.float32)
     except (PlyParseError, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no PLY file with vertices x, y, z ({error})") from error
@@ -89,7 +112,7 @@ def read_cloud(path: Path) -> Cloud:
         raise ValueError(f"{path} has no vertices with x, y and z ({error})") from error
     finite = np.isfinite(points).all(axis=-1)
     if not finite.any():
-        raise ValueError(f"{path} has no point to show: none of its {len(points)} is finite")
+        raise ValueError(f"{path} has no point to show: none of its {count} is finite")
     points = points[finite]
     seen = bool((points[:, 2] > 0).all())
     names = vertices.dtype.names

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,12 +16,17 @@ from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.viewing.clouds import Cloud, cloud_of_depth
 
+Source = TypeVar("Source")
+
 METHODS = {
     "sharpdepth": "SharpDepth",
     "aligned": "generator, aligned",
     "metric": "metric model alone",
 }
 """Mode of the pipeline -> what its depth is called."""
+
+MOST_PIXELS = 1280 * 1280
+"""Pixels of a map, and points of a cloud, that are enough for every picture that is drawn."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,38 @@ class ViewFrame:
         """
         return self.points if self.points is not None else self._cloud_of(self.depth, stride)
 
+    def thinned(self, most: int = MOST_PIXELS) -> ViewFrame:
+        """The frame with as many pixels and points as a picture can show, or little more.
+
+        Args:
+            most: fewer than four times this number is left; a frame that has no more is returned
+                as it is. Every n-th row and column is taken, so that no depth is averaged.
+        """
+        step = math.isqrt(max(1, self.depth.size // most))
+        points = None if self.points is None else self.points.thinned(most)
+        if step == 1:
+            return self if points is self.points else replace(self, points=points)
+
+        def every(values: np.ndarray | None) -> np.ndarray | None:
+            same = values is not None and values.shape[:2] == self.depth.shape
+            return np.ascontiguousarray(values[::step, ::step]) if same else values
+
+        depth, camera = every(self.depth), self.camera
+        if camera is not None:
+            height, width = depth.shape
+            # Row n of these is row n * step of the full image, whose optical centre is a pixel.
+            matrix = camera.matrix / [[step], [step], [1]]
+            camera = CameraModel.from_matrix(matrix, width, height)
+        return replace(
+            self,
+            depth=depth,
+            rgb=every(self.rgb),
+            camera=camera,
+            metric_depth=every(self.metric_depth),
+            discrepancy=every(self.discrepancy),
+            points=points,
+        )
+
     def metric_cloud(self) -> Cloud | None:
         """The cloud of f_D alone; None where that was not recorded."""
         return None if self.metric_depth is None else self._cloud_of(self.metric_depth)
@@ -103,14 +142,31 @@ class Run:
         """All that people should know: problems first."""
         return self.problems + self.remarks
 
-    def limit(self, count: int | None) -> None:
-        """Take only the first so many frames, and close their source then; None takes all."""
-        self.frames = _first(iter(self.frames), count)
+    def limit(self, count: int | None, first: int = 0) -> None:
+        """Take only so many frames from the first on, and close their source then; None: all."""
+        stop = None if count is None else first + count
+        self.frames = _part(iter(self.frames), first, stop)
 
 
-def _first(frames: Iterator[ViewFrame], count: int | None) -> Iterator[ViewFrame]:
+def chosen_of(sources: Sequence[Source], only: int | None, what: str) -> Sequence[Source]:
+    """All sources of frames, or the one of a number, so that no other is read or computed.
+
+    Raises:
+        ValueError: there is none of that number.
+    """
+    if only is None:
+        return sources
+    if only >= len(sources):
+        there = f"0 to {len(sources) - 1}" if len(sources) > 1 else "frame 0 alone"
+        raise ValueError(
+            f"there is no frame {only}: {len(sources)} {what}{'s' * (len(sources) > 1)}, {there}"
+        )
+    return sources[only : only + 1]
+
+
+def _part(frames: Iterator[ViewFrame], first: int, stop: int | None) -> Iterator[ViewFrame]:
     try:
-        yield from islice(frames, count)
+        yield from islice(frames, first, stop)
     finally:
         if hasattr(frames, "close"):  # a generator, which may have something left to say
             frames.close()

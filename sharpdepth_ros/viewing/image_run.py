@@ -13,7 +13,7 @@ from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.recordings.images import Once, find_images, read_picture
 from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
 from sharpdepth_ros.recordings.stages import FAILURES, Picture
-from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame
+from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame, chosen_of
 
 
 def run_of_images(
@@ -22,6 +22,7 @@ def run_of_images(
     settings: dict[str, str],
     mode: str = "sharpdepth",
     camera: GivenCamera | None = None,
+    only: int | None = None,
 ) -> Run:
     """The depth of every image.
 
@@ -31,12 +32,13 @@ def run_of_images(
         settings: what `infer` was made with, for people.
         mode: of the pipeline.
         camera: of the images; None where it is not known.
+        only: number of the one image to take, from 0; None takes all.
 
     Raises:
         FileNotFoundError: an input does not exist.
-        ValueError: a folder holds no image.
+        ValueError: a folder holds no image, or there is none of that number.
     """
-    sources = images_of(inputs)
+    sources = images_of(inputs, only)
     problems: list[str] = []
     remarks: list[str] = []
     remark = Once(remarks.append)
@@ -64,16 +66,11 @@ def run_of_images(
     return Run(title, frames(), {"source": given} | settings, problems, remarks)
 
 
-def images_of(inputs: Sequence[Path]) -> list[Path]:
-    """The image files that the inputs stand for, each once.
-
-    Raises:
-        FileNotFoundError: an input does not exist.
-        ValueError: a folder holds no image.
-    """
-    # Each is its own output: nothing is written.
+def images_of(inputs: Sequence[Path], only: int | None = None) -> list[Path]:
+    """The image files that the inputs stand for, each once; `only` and errors as above."""
+    # Each is its own output: nothing is written, so nothing in it is a result to leave out.
     jobs = (job for given in inputs for job in find_images([given], given).jobs)
-    return list(dict.fromkeys(job.source for job in jobs))
+    return chosen_of(list(dict.fromkeys(job.source for job in jobs)), only, "image")
 
 
 def frame_of_output(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report of a run in one HTML file: reads the frames once, and keeps a few to show."""
+"""A report of a run in one HTML file: reads the frames once, and keeps the pictures of a few."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sharpdepth_ros.viewing.frames import Run, ViewFrame
 from sharpdepth_ros.viewing.latencies import StageTimes
 from sharpdepth_ros.viewing.machine import describe_machine
 from sharpdepth_ros.viewing.report_page import render_page
-from sharpdepth_ros.viewing.report_pictures import draw_frame
+from sharpdepth_ros.viewing.report_pictures import FramePictures, draw_frame
 
 
 def write_report(run: Run, path: Path, pictures: int) -> int:
@@ -43,13 +43,12 @@ def write_report(run: Run, path: Path, pictures: int) -> int:
         run.title,
         _figures(len(timings), times, stamps, aligned, len(run.notes)),
         run.notes,
-        [draw_frame(frame) for frame in chosen.frames()],
+        chosen.frames(),
         times,
         run.settings,
         describe_machine(),
         datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
     return len(timings)
 
@@ -75,22 +74,25 @@ def _figures(
 
 
 class _Spread:
-    """Keeps frames spread evenly over a stream whose length is not known, in bounded memory."""
+    """Keeps the pictures of frames spread evenly over a stream whose length is not known.
+
+    Pictures, not frames: those of a large camera take a gigabyte each.
+    """
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted
-        self._kept: list[ViewFrame] = []
+        self._kept: list[FramePictures] = []
         self._seen, self._step = 0, 1
 
     def offer(self, frame: ViewFrame) -> None:
         if self._seen % self._step == 0:
-            self._kept.append(frame)
+            self._kept.append(draw_frame(frame))
             if len(self._kept) > 2 * self._wanted:
                 self._kept = self._kept[::2]
                 self._step *= 2
         self._seen += 1
 
-    def frames(self) -> list[ViewFrame]:
+    def frames(self) -> list[FramePictures]:
         count = len(self._kept)
         if count <= self._wanted:
             return self._kept

@@ -13,8 +13,8 @@ from sharpdepth_ros.export.colormap import colorize_depth, colorize_discrepancy,
 from sharpdepth_ros.viewing.frames import ViewFrame
 from sharpdepth_ros.viewing.turntable import View, sheet
 
-WIDEST = 640
-"""Pixels of a picture's width, in the page."""
+WIDEST, TALLEST = 640, 1280
+"""Pixels of a picture's width and height, in the page."""
 
 QUALITY = 85
 VIEW = View(400, 300)
@@ -61,6 +61,8 @@ class FramePictures:
 
 def draw_frame(frame: ViewFrame) -> FramePictures:
     """All pictures of a frame; depth maps share their range of colours, clouds their views."""
+    height, width = frame.depth.shape
+    frame = frame.thinned()
     valid = np.isfinite(frame.depth) & (frame.depth > 0)
     near, far = near_far(frame.depth[valid])
     metres = "no valid depth" if near is None else f"{near:.2f} m bright, {far:.2f} m dark"
@@ -78,7 +80,7 @@ def draw_frame(frame: ViewFrame) -> FramePictures:
         alt = f"Discrepancy of {frame.name}: above 0.5 at {share:.0%} of the pixels"
         maps.append(_picture("discrepancy", alt, colorize_discrepancy(frame.discrepancy)))
     share = float(valid.mean())
-    facts = [f"{frame.depth.shape[1]} x {frame.depth.shape[0]} pixels", f"depth {metres}"]
+    facts = [f"{width} x {height} pixels", f"depth {metres}"]
     facts += [f"{share:.1%} of the pixels valid"] if share < 1 else []
     facts += [] if frame.aligned is not False else ["no sound alignment: the metric model's depth"]
     return FramePictures(frame.name, ", ".join(facts), maps, _clouds(frame))
@@ -100,8 +102,9 @@ def _clouds(frame: ViewFrame) -> dict[str, list[Picture]]:
 
 def _picture(caption: str, alt: str, rgb: np.ndarray) -> Picture:
     height, width = rgb.shape[:2]
-    if width > WIDEST:
-        size = (WIDEST, max(1, round(height * WIDEST / width)))
+    scale = min(WIDEST / width, TALLEST / height)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])

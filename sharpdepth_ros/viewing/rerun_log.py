@@ -60,6 +60,7 @@ class RerunLog:
         self.frames = 0
         """Logged so far."""
         self._stages: list[str] = []
+        self._path: Path | None = None
         self._recording = rr.RecordingStream(APPLICATION)
         self._recording.send_recording_name(title)
         self._blueprint = blueprint(timeline)
@@ -67,6 +68,7 @@ class RerunLog:
     def save(self, path: Path) -> None:
         """Keep the recording in a file, as it comes: a broken off one is readable so far."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._recording.save(path, default_blueprint=self._blueprint)
         self._begin()
 
@@ -193,11 +195,13 @@ class RerunLog:
         """Wait until everything is in the file, or with the viewer.
 
         Raises:
-            ValueError: the viewer does not answer.
+            ValueError: the file cannot be written, or the viewer does not answer.
         """
         try:
             self._recording.flush()
         except RuntimeError as error:
+            if self._path is not None:
+                raise ValueError(f"{self._path} cannot be written to its end: {error}") from error
             raise ValueError(f"the Rerun viewer does not answer: {error}. {ELSEWHERE}") from error
 
     def close(self) -> None:

@@ -61,6 +61,25 @@ def run_of_rerun_file(path: Path) -> Run:
     return Run(path.name, _frames(rows, problems), settings, problems, warned + _problems(notes))
 
 
+def count_frames(path: Path) -> int:
+    """Frames of depth that a .rrd file of this package holds.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    from rerun.chunk import RrdReader
+
+    numbers = set()
+    try:
+        for chunk in RrdReader(path).stream():
+            if chunk.entity_path.lstrip("/") == DEPTH:
+                table = chunk.to_record_batch()
+                numbers.update(table.column(FRAME).to_pylist())
+    except (RuntimeError, ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{path} cannot be read again: {error}") from error
+    return len(numbers)
+
+
 def _read(path: Path) -> tuple[str, Rows, list[str]]:
     """The run's notes, all rows that belong to a frame, and what Rerun warns of."""
     from rerun.chunk import RrdReader

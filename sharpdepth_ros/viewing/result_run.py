@@ -12,7 +12,7 @@ import numpy as np
 from sharpdepth_ros.export.depth_files import read_array, read_depth, read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.recordings.problems import BAD_INPUT, expected_structure
-from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame
+from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame, chosen_of
 
 ENDING = "_depth.json"
 """Of the file that `sharpdepth image` writes for each image."""
@@ -39,19 +39,24 @@ def holds_results(folder: Path) -> bool:
     return next(_summaries(folder), None) is not None
 
 
-def run_of_results(folder: Path) -> Run:
+def run_of_results(folder: Path, only: int | None = None) -> Run:
     """The frames of a folder of results.
 
+    Args:
+        folder: with its subfolders.
+        only: number of the one frame to take, from 0; None takes all.
+
     Raises:
-        ValueError: it holds none.
+        ValueError: it holds none, or none of that number.
     """
     summaries = sorted(_summaries(folder))
     if not summaries:
         raise ValueError(f"{folder} holds no result: no *{ENDING} and no {SNAPSHOT}")
+    chosen = chosen_of(summaries, only, "result")
     problems: list[str] = []
 
     def frames() -> Iterator[ViewFrame]:
-        for path in summaries:
+        for path in chosen:
             try:
                 with expected_structure(path.name):
                     frame = _read_snapshot(path) if path.name == SNAPSHOT else _read_result(path)

@@ -18,6 +18,7 @@ def open_run(
     run_images: Callable[[Sequence[Path]], Run],
     namespace: str | None = None,
     image_topic: str | None = None,
+    only: int | None = None,
 ) -> Run:
     """The run that the inputs stand for.
 
@@ -27,6 +28,7 @@ def open_run(
         run_images: computes the depth of images; called for nothing else.
         namespace: of the node, in a bag with several cameras.
         image_topic: of the camera, in a bag where it is not beside the depth.
+        only: number of the one frame that is wanted, from 0; None: all.
 
     Raises:
         FileNotFoundError: an input does not exist.
@@ -40,13 +42,20 @@ def open_run(
     if special and len(inputs) > 1:
         raise ValueError(f"{special[0]} is a recording: give it alone, not with {len(inputs) - 1}")
     if is_bag(first):
-        return run_of_bag(first, namespace, image_topic)
+        return _from_frame(run_of_bag(first, namespace, image_topic), only)
     if first.suffix == RERUN_SUFFIX:
         try:
             from sharpdepth_ros.viewing.rerun_run import run_of_rerun_file
         except ImportError as error:
             raise ValueError(f"{first}: {error}") from error
-        return run_of_rerun_file(first)
+        return _from_frame(run_of_rerun_file(first), only)
     if len(inputs) == 1 and first.is_dir() and holds_results(first):
-        return run_of_results(first)
+        return run_of_results(first, only)
     return run_images(inputs)
+
+
+def _from_frame(run: Run, first: int | None) -> Run:
+    """The run from that frame on: a recording has to be read up to it."""
+    if first is not None:
+        run.limit(None, first)
+    return run

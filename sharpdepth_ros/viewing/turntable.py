@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sharpdepth_ros.export.colormap import colorize_depth, near_far
 from sharpdepth_ros.export.depth_files import write_rgb
-from sharpdepth_ros.viewing.animation import write_animation
+from sharpdepth_ros.export.whole_files import require_writable, written_whole
+from sharpdepth_ros.viewing.animation import check_animation, write_animation
 from sharpdepth_ros.viewing.clouds import Cloud
 from sharpdepth_ros.viewing.orbit import Framing, full_turn, swing
 from sharpdepth_ros.viewing.splatting import draw_cloud
@@ -95,9 +96,31 @@ def sheet(clouds: dict[str, Cloud], view: View, yaws: Sequence[float]) -> list[l
     return [[draw_cloud(cloud, eye) for eye in eyes] for cloud in shown.values()]
 
 
+def check_turntable(
+    path: Path, clouds: int, view: View, frames: int, fps: float, palette: int
+) -> None:
+    """Checks what `write_turntable` is to be given, before anything is read or computed.
+
+    Args:
+        path: see `write_turntable`.
+        clouds: how many there are, at most.
+        view: see `turn`.
+        frames: see `write_turntable`.
+        fps: see `write_turntable`.
+        palette: see `write_turntable`.
+
+    Raises:
+        ValueError: a number or a suffix that cannot be, or nothing can be written there.
+    """
+    if path.suffix.lower() != ".png":
+        width = clouds * view.width + (clouds - 1) * GAP
+        check_animation(path, width, view.height, frames, fps, palette)
+    require_writable(path)
+
+
 def write_turntable(
     path: Path, clouds: dict[str, Cloud], view: View, frames: int, fps: float, palette: int = 256
-) -> None:
+) -> int:
     """Write a turning picture, or as .png each cloud from the left, the middle and the right.
 
     Args:
@@ -107,16 +130,19 @@ def write_turntable(
         frames: pictures of the orbit.
         fps: pictures per second.
         palette: colours of a GIF.
+
+    Returns:
+        Frames that the written file has.
     """
     if path.suffix.lower() != ".png":
-        write_animation(path, list(turn(clouds, view, frames)), fps, palette)
-        return
+        return write_animation(path, list(turn(clouds, view, frames)), fps, palette)
     rows = sheet(clouds, view, (-view.yaw, 0.0, view.yaw))
     rows = [
         beside([labelled(row[0], label), *row[1:]]) for row, label in zip(rows, clouds, strict=True)
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_rgb(path, beside(rows, axis=0))
+    with written_whole(path) as draft:
+        write_rgb(draft, beside(rows, axis=0))
+    return 1
 
 
 def beside(pictures: Sequence[np.ndarray], axis: int = 1) -> np.ndarray:

@@ -2,10 +2,12 @@
 """The node with a model that tests control: what it does is written in the parameter `model`.
 
 `model` is a list of words: sleep=SECONDS; fail=N (every N-th frame raises), oom=N, nan=N, lost=N,
-inf=N, stuck=N; loadfail; loadsleep=SECONDS, unloadsleep=SECONDS; ballast=MEBIBYTES; leak=KIBIBYTES
-(each frame). Depth is a ramp from 1 to 3 m, so a result is known.
+inf=N, stuck=N, exit=N, exitpublish=N (SystemExit in a thread), oddtimes=N (times that are none),
+deadthread=N (a thread beside the node's dies); loadfail; loadsleep=SECONDS, unloadsleep=SECONDS;
+ballast=MEBIBYTES; leak=KIBIBYTES (each frame). Depth is a ramp from 1 to 3 m, so a result is known.
 """
 
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -52,6 +54,10 @@ class StandIn:
             raise torch.cuda.OutOfMemoryError("tried to allocate all of it")
         if self._now("lost"):
             raise CannotContinue("the device fell off the bus")
+        if self._now("exit"):
+            raise SystemExit("a library wants to leave")
+        if self._now("deadthread"):
+            threading.Thread(target=_die, name="helper").start()
         if "leak" in self.behaviour:
             self.leaked.append(torch.ones(int(self.behaviour["leak"] * 2**10), dtype=torch.uint8))
         height, width = rgb.shape[:2]
@@ -61,7 +67,10 @@ class StandIn:
         if self._now("inf"):
             depth.fill_(torch.inf)
         discrepancy = torch.linspace(0, 1, height)[:, None].repeat(1, width)
-        return Output(depth, depth + 1, None if mode == "metric" else discrepancy, mode != "metric")
+        aligned = LeavesWhenPublished() if self._now("exitpublish") else mode != "metric"
+        timings = {"metric": "soon"} if self._now("oddtimes") else {}
+        discrepancy = None if mode == "metric" else discrepancy
+        return Output(depth, depth + 1, discrepancy, aligned, timings)
 
     def __del__(self) -> None:
         if seconds := self.behaviour.get("unloadsleep"):
@@ -71,6 +80,19 @@ class StandIn:
     def _now(self, word: str) -> bool:
         every = self.behaviour.get(word)
         return every is not None and self.frames > 0 and self.frames % every == 0
+
+
+class LeavesWhenPublished:
+    """True, until the publishing thread asks."""
+
+    def __bool__(self) -> bool:
+        if threading.current_thread().name == "sharpdepth-publish":
+            raise SystemExit("a library wants to leave")
+        return True
+
+
+def _die() -> None:
+    raise RuntimeError("nobody catches this")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,21 @@ time.sleep(0.05)
 ctypes.PyDLL(None).sleep(600)  # keeps Python's lock, as rclpy does while it destroys a node
 """
 
+DEAF = """
+import os, signal, threading
+from sharpdepth_ros.node.ending import EndRequest
+
+told = threading.Event()
+def hook(event):
+    print(event.thread.name, event.exc_value, flush=True)
+    told.set()
+threading.excepthook = hook
+EndRequest(deadline=600)
+os.close(signal.set_wakeup_fd(-1))
+assert told.wait(60)
+os._exit(0)
+"""
+
 
 def test_no_signal_is_missed_by_a_quiet_node(domain):
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
@@ -84,3 +99,10 @@ def test_a_process_that_is_stuck_is_over_at_the_deadline(program, number):
     assert child.communicate(timeout=60)[0] == "asked\n"
     assert child.returncode == 0
     assert time.monotonic() - begun >= 0.2
+
+
+def test_that_signals_are_heard_no_more_is_an_exception_of_its_thread():
+    child = subprocess.run(
+        [sys.executable, "-c", DEAF], capture_output=True, text=True, timeout=90, check=False
+    )
+    assert child.stdout == "sharpdepth-signals the pipe by which signals are heard was closed\n"

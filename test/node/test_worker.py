@@ -8,7 +8,13 @@ import time
 import pytest
 
 from sharpdepth_ros.node.mailbox import Mailbox
-from sharpdepth_ros.node.worker import CannotContinue, FrameWorker
+from sharpdepth_ros.node.worker import (
+    WAITING_FOR_FRAME,
+    WAITING_FOR_TURN,
+    WORKING,
+    CannotContinue,
+    FrameWorker,
+)
 
 TIMEOUT = 10.0
 
@@ -237,3 +243,106 @@ def test_the_interval_limits_the_rate_and_still_takes_the_newest(started):
     taken = work.of("process")
     assert 4 <= len(taken) <= 7
     assert all(b - a > 5 for a, b in itertools.pairwise(taken[1:]))
+
+
+class Interval:
+    """An interval that a test changes while the worker waits for it."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def __call__(self):
+        if isinstance(self.seconds, BaseException):
+            raise self.seconds
+        return self.seconds
+
+
+@pytest.mark.parametrize("seconds", [50.0, 1e12, float("inf")])
+def test_a_wait_for_the_next_frames_turn_is_ended_by_a_shorter_interval(started, seconds):
+    interval, work = Interval(seconds), Recorder()
+    worker = FrameWorker(work, interval)
+    assert worker.wait_until_loaded(TIMEOUT)
+    worker.resume()
+    worker.offer(0)  # the first one does not wait
+    work.wait_for("publish", 0)
+    worker.offer(1)
+    while worker.doing[0] != WAITING_FOR_TURN:
+        time.sleep(0.001)
+    interval.seconds = 0.0
+    worker.interval_changed()
+    work.wait_for("publish", 1)
+    assert worker.stop(TIMEOUT)
+
+
+def test_after_a_pause_the_first_frame_does_not_wait_and_a_stop_waits_for_no_turn(started):
+    work = Recorder()
+    worker = started(work, interval=1e12)
+    for frame in range(2):
+        worker.offer(frame)
+        work.wait_for("publish", frame)
+        worker.pause()
+        worker.resume()
+
+
+def _exit(_):
+    raise SystemExit("a library wants to leave")
+
+
+class Faulty(Recorder):
+    """A work whose own report of a failure fails."""
+
+    def failed(self, stage, error):
+        raise KeyError(stage)
+
+
+def _fail(_):
+    raise ValueError("odd frame")
+
+
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [
+        (Recorder(process=_exit), "the device thread ended: SystemExit: a library wants to leave"),
+        (
+            Recorder(publish=_exit),
+            "the publishing thread ended: SystemExit: a library wants to leave",
+        ),
+        (Faulty(process=_fail), "the device thread ended: KeyError: 'process'"),
+        (Faulty(publish=_fail), "the publishing thread ended: KeyError: 'publish'"),
+    ],
+    ids=["exit in process", "exit in publish", "failed in process", "failed in publish"],
+)
+def test_whatever_ends_a_thread_is_told_after_both_have_ended(started, work, told):
+    worker = started(work)
+    worker.offer(1)
+    work.wait_for("lost", told)
+    assert worker.stop(TIMEOUT)
+    assert [event[0] for event in work.events[-2:]] == ["unload", "lost"]
+
+
+def test_an_interval_that_cannot_be_had_is_told():
+    work = Recorder()
+    worker = FrameWorker(work, Interval(ZeroDivisionError("no rate")))
+    work.wait_for("lost", "the device thread ended: ZeroDivisionError: no rate")
+    assert worker.stop(TIMEOUT)
+
+
+def test_who_waits_for_the_models_hears_of_an_exit_too():
+    worker = FrameWorker(Recorder(load=lambda: _exit(None)), lambda: 0.0)
+    with pytest.raises(CannotContinue, match="SystemExit: a library wants to leave"):
+        worker.wait_until_loaded(TIMEOUT)
+    assert worker.stop(TIMEOUT)
+
+
+def test_what_the_device_thread_does_and_for_how_long_is_known(started):
+    go = threading.Event()
+    work = Recorder(process=lambda frame: go.wait(TIMEOUT) and frame)
+    worker = started(work)
+    worker.offer(0)
+    work.wait_for("process", 0)
+    assert worker.doing[0] == WORKING
+    go.set()
+    work.wait_for("publish", 0)
+    while worker.doing[0] != WAITING_FOR_FRAME:
+        time.sleep(0.001)
+    assert 0 <= worker.doing[1] < TIMEOUT
