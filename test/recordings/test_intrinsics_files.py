@@ -115,7 +115,7 @@ WITH_LENS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "write"), WITH_LENS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "write"), WITH_LENS, ids=[name for name, _ in WITH_LENS])
 def test_a_camera_with_a_lens_is_read_from_many_kinds_of_file(tmp_path, name, write):
     write(tmp_path / name)
     calibration = read_intrinsics(str(tmp_path / name)).calibration(W, H)
