@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +63,7 @@ class RerunLog:
         self.frames = 0
         """Logged so far."""
         self._stages: list[str] = []
-        self._path: Path | None = None
+        self._file: _FileBehindPipe | None = None
         self._recording = rr.RecordingStream(APPLICATION)
         self._recording.send_recording_name(title)
         self._blueprint = blueprint(timeline)
@@ -68,8 +71,8 @@ class RerunLog:
     def save(self, path: Path) -> None:
         """Keep the recording in a file, as it comes: a broken off one is readable so far."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._recording.save(path, default_blueprint=self._blueprint)
+        self._file = _FileBehindPipe(path)
+        self._recording.save(self._file.pipe, default_blueprint=self._blueprint)
         self._begin()
 
     def spawn(self) -> None:
@@ -192,22 +195,63 @@ class RerunLog:
         self._recording.log(NOTES, document, static=True)
 
     def flush(self) -> None:
-        """Wait until everything is in the file, or with the viewer.
+        """Wait until everything is with the viewer.
 
         Raises:
-            ValueError: the file cannot be written, or the viewer does not answer.
+            ValueError: the viewer does not answer.
         """
         try:
             self._recording.flush()
         except RuntimeError as error:
-            if self._path is not None:
-                raise ValueError(f"{self._path} cannot be written to its end: {error}") from error
             raise ValueError(f"the Rerun viewer does not answer: {error}. {ELSEWHERE}") from error
 
     def close(self) -> None:
-        """End the recording; a file is then complete."""
+        """End the recording; a file is then complete.
+
+        Raises:
+            ValueError: the file could not be written to its end.
+        """
         self.flush()
         self._recording.disconnect()
+        if self._file is not None:
+            self._file.close()
+
+
+class _FileBehindPipe:
+    """A file that Rerun writes through a pipe.
+
+    Rerun's own file sink waits forever once the disk is full (seen with rerun-sdk 0.41). What
+    reads the pipe goes on reading then, and knows the error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._folder = tempfile.TemporaryDirectory(prefix="sharpdepth_rerun_")
+        self.pipe = Path(self._folder.name) / path.name
+        os.mkfifo(self.pipe)
+        self._error: OSError | None = None
+        self._thread = threading.Thread(
+            target=self._copy, args=(path.open("wb", buffering=0),), daemon=True
+        )
+        self._thread.start()
+
+    def _copy(self, file: io.FileIO) -> None:
+        with file, self.pipe.open("rb", buffering=0) as pipe:
+            while rest := memoryview(pipe.read(2**20)):
+                try:
+                    while rest and self._error is None:
+                        rest = rest[file.write(rest) :]
+                except OSError as error:
+                    self._error = error
+
+    def close(self) -> None:
+        """Wait until the end of the recording is in the file."""
+        self._thread.join()
+        self._folder.cleanup()
+        if self._error is not None:
+            raise ValueError(
+                f"{self._path} cannot be written to its end: {self._error.strerror}"
+            ) from self._error
 
 
 def blueprint(timeline: str) -> rrb.Blueprint:

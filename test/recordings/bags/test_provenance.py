@@ -98,6 +98,8 @@ def _another(name, folder):
         return str(shutil.copytree(source, folder / name))
     if spec.choices:
         return next(c for c in spec.choices if c not in (value, "tf32"))
+    if name == "intensity_range":
+        return "full"
     if isinstance(value, bool):
         return not value
     return 0.5 if isinstance(value, float) else value + 1
