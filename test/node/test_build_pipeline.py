@@ -5,6 +5,7 @@ import numpy as np
 
 from sharpdepth_ros import SharpDepthPipeline
 from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.geometry.rectification import RectifiedImage
 from sharpdepth_ros.node.frame_work import build_pipeline
 from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
 from sharpdepth_ros.node.processing import FrameProcessor
@@ -47,8 +48,9 @@ def test_the_fit_of_the_parameters_is_the_calls_and_auto_leaves_it_to_the_model(
         lambda *_, **options: calls.append(options["fit"]), lambda: values[0]
     )
     camera = CameraModel(80, 60, 80, 80, 40, 30)
+    image = RectifiedImage(np.zeros((60, 80, 3), np.uint8), camera)
     for values[0] in (Parameters(fit="relative"), Parameters(fit="least-squares"), Parameters()):
-        processor._infer(np.zeros((60, 80, 3), np.uint8), camera, values[0], "sharpdepth")
+        processor._infer(image, values[0], "sharpdepth")
     assert calls == ["relative", "least-squares", None]
 
 
@@ -70,10 +72,10 @@ def test_the_generator_pass_serves_generator_every_frames_and_the_number_changes
 
     monkeypatch.setattr(SharpDepthPipeline, "__call__", watched)
     camera = CameraModel(80, 60, 80, 80, 40, 30)
-    grey = np.full((60, 80, 3), 127, np.uint8)
+    grey = RectifiedImage(np.full((60, 80, 3), 127, np.uint8), camera)
 
     def frame():
-        processor._infer(grey, camera, values[0], "sharpdepth")
+        processor._infer(grey, values[0], "sharpdepth")
 
     processor.warm_up(80, 60)
     for _ in range(3):
