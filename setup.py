@@ -90,7 +90,7 @@ setup(
         "console_scripts": [
             "sharpdepth = sharpdepth_ros.cli:main",
             "sharpdepth_node = sharpdepth_ros.node.main:main",
-            "sharpdepth_camera = sharpdepth_ros.node.demo_camera:main",
+            "sharpdepth_camera = sharpdepth_ros.demo.camera:main",
         ],
     },
     zip_safe=False,

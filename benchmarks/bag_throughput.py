@@ -21,7 +21,7 @@ import torch
 from machine import describe
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.processing.parameters import Parameters
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
 from sharpdepth_ros.recordings.bags.cameras import choose_cameras
 from sharpdepth_ros.recordings.bags.depth import OUTPUT_NAMES, DepthRun, add_depth

@@ -24,9 +24,9 @@ import torch
 from machine import describe
 from torch import nn
 
+from sharpdepth_ros.models.device import resolve_device, resolve_precision
 from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.metric3d import load_metric3d
-from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.transformers_depth import load_transformers_depth
 from sharpdepth_ros.models.unidepth import UniDepthV1, UniDepthV2
 

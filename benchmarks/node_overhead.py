@@ -32,17 +32,17 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from sharpdepth_ros.export.colormap import colorize_depth
-from sharpdepth_ros.export.depth_files import to_millimetres
 from sharpdepth_ros.geometry.calibration import Calibration
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.edge_filter import flying_points
 from sharpdepth_ros.geometry.lens import Distortion
 from sharpdepth_ros.geometry.rectification import Rectifier
 from sharpdepth_ros.geometry.validity import only_valid
-from sharpdepth_ros.node.camera_info import calibration_from_info, depth_camera_info
-from sharpdepth_ros.node.images import ImageWriter, image_to_rgb
-from sharpdepth_ros.node.point_cloud import PointCloudWriter
+from sharpdepth_ros.io.colormap import colorize_depth
+from sharpdepth_ros.io.depth_files import to_millimetres
+from sharpdepth_ros.messages.camera_info import calibration_from_info, depth_camera_info
+from sharpdepth_ros.messages.images import ImageWriter, image_to_rgb
+from sharpdepth_ros.messages.point_cloud import PointCloudWriter
 from sharpdepth_ros.synthetic import SyntheticCamera
 
 TOPICS = {"depth": Image, "camera_info": CameraInfo, "points": PointCloud2}

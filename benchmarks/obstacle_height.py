@@ -24,7 +24,7 @@ from sharpdepth_ros import SharpDepthPipeline
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.geometry.validity import only_valid
-from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.processing.parameters import Parameters
 from sharpdepth_ros.synthetic.sampling import SampleOptions, render_sample
 
 CONFIG = Path(__file__).parents[1] / "config"

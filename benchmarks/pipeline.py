@@ -28,7 +28,7 @@ from stacks import STACKS, Stack
 from torch.utils.flop_counter import FlopCounterMode
 
 from sharpdepth_ros import SharpDepthPipeline
-from sharpdepth_ros.models.placement import resolve_device, resolve_precision
+from sharpdepth_ros.models.device import resolve_device, resolve_precision
 from sharpdepth_ros.pipeline.engine import EngineOptions
 from sharpdepth_ros.pipeline.presets import PRESETS
 

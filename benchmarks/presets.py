@@ -23,7 +23,7 @@ from sharpdepth_ros import SharpDepthPipeline, load_metric_model
 from sharpdepth_ros.evaluation import metrics
 from sharpdepth_ros.pipeline.presets import PRESETS, Preset
 from sharpdepth_ros.synthetic import read_frame
-from sharpdepth_ros.training.checkpoint_folder import find_checkpoint
+from sharpdepth_ros.training.diffusers_folder import find_checkpoint
 
 MEASURES = {
     "delta1": metrics.delta1_acc,

@@ -11,7 +11,7 @@ from sharpdepth_ros.models.diffusion import DepthDiffusion
 from sharpdepth_ros.models.small_metric import SmallMetric
 from sharpdepth_ros.models.tiny_vae import TinyVae
 from sharpdepth_ros.models.unidepth import UniDepthV1
-from sharpdepth_ros.training.checkpoint_folder import small_unet
+from sharpdepth_ros.training.diffusers_folder import small_unet
 
 
 @dataclass(frozen=True)

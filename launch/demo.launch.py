@@ -15,8 +15,8 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Opaq
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from sharpdepth_ros.node.launching import CAMERA_ARGUMENTS, camera_parameters, planned
-from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE
+from sharpdepth_ros.messages.topics import CAMERA_INFO, IMAGE
+from sharpdepth_ros.node.launch_arguments import CAMERA_ARGUMENTS, camera_parameters, planned
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -27,7 +27,7 @@ from launch.events.process import ProcessIO
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from sharpdepth_ros.node.launching import planned
+from sharpdepth_ros.node.launch_arguments import planned
 from sharpdepth_ros.node.lifecycle_bond import manager_parameters
 
 NODE = "sharpdepth"

@@ -17,15 +17,9 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEn
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from sharpdepth_ros.node.launching import (
-    ARGUMENTS,
-    PROFILE,
-    argument_descriptions,
-    large_message_environment,
-    memory_environment,
-    planned,
-)
-from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE, OUTPUTS
+from sharpdepth_ros.messages.topics import CAMERA_INFO, IMAGE, OUTPUTS
+from sharpdepth_ros.node.fastdds import PROFILE, large_message_environment, memory_environment
+from sharpdepth_ros.node.launch_arguments import ARGUMENTS, argument_descriptions, planned
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -17,7 +17,7 @@ from transformers import CLIPTextModel
 from sharpdepth_ros.models.diffusion import ABOUT, write_about
 from sharpdepth_ros.models.small_metric import SmallMetric
 from sharpdepth_ros.models.tiny_vae import save_tiny_vae
-from sharpdepth_ros.training.checkpoint_folder import last_checkpoint
+from sharpdepth_ros.training.diffusers_folder import last_checkpoint
 
 NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
 MOST_BYTES = 24_000_000

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from sharpdepth_ros import SharpDepthPipeline
-from sharpdepth_ros.export.colormap import colorize_depth, near_far
 from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.io.colormap import colorize_depth, near_far
 from sharpdepth_ros.synthetic import Frame, SampleOptions, render_sample
-from sharpdepth_ros.training.checkpoint_folder import find_checkpoint
+from sharpdepth_ros.training.diffusers_folder import find_checkpoint
 from sharpdepth_ros.viewing.clouds import cloud_of_depth
 from sharpdepth_ros.viewing.turntable import View, beside, labelled, write_turntable
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -30,110 +31,97 @@ ROS |= {"bond"}
 FORBIDDEN = {"torchvision", "timm", "xformers"}
 
 MAY_IMPORT = {
-    "weights": set(),
-    "models": {"weights"},
-    "geometry": set(),
+    "cli": {"demo", "viewing", "doctor", "training", "evaluation", "recordings", "node", "io"}
+    | {"processing", "pipeline", "synthetic", "weights"},
+    "demo": {"viewing", "evaluation", "recordings", "node", "processing", "messages", "synthetic"}
+    | {"weights", "io", "geometry"},
+    "viewing": {"recordings", "node", "messages", "pipeline", "io", "geometry"},
+    "doctor": {"node", "weights"},
+    "training": {"recordings", "refiners", "models", "synthetic", "weights", "io"},
+    "evaluation": {"recordings", "pipeline", "refiners", "models", "io"},
+    "recordings": {"processing", "messages", "pipeline", "io", "geometry"},
+    "node": {"processing", "messages", "pipeline", "weights", "io", "geometry"},
+    "processing": {"messages", "pipeline", "io", "geometry"},
+    "messages": {"io", "geometry"},
+    "pipeline": {"refiners", "models", "weights", "geometry"},
     "refiners": {"models"},
-    "pipeline": {"refiners", "models", "geometry", "weights"},
-    "export": {"geometry"},
-    "synthetic": {"geometry", "export"},
-    "doctor": {"weights", "models", "node"},
-    "cli": {
-        *("recordings", "node", "weights", "doctor", "synthetic", "training", "evaluation"),
-        *("viewing", "export", "pipeline", "entry"),
-    },
-    "training": {
-        "pipeline",
-        "refiners",
-        "models",
-        "geometry",
-        "export",
-        "synthetic",
-        "weights",
-        "recordings",
-    },
-    "evaluation": {
-        "pipeline",
-        "refiners",
-        "models",
-        "geometry",
-        "export",
-        "synthetic",
-        "recordings",
-    },
-    # Of node, what imports no ROS (see the test below): a bag gets the node's own messages.
-    "recordings": {"node", "pipeline", "export", "geometry", "weights"},
-    "viewing": {"recordings", "node", "pipeline", "export", "geometry"},
-    "node": {
-        *("pipeline", "export", "geometry", "models", "recordings", "synthetic", "weights"),
-        *("viewing", "evaluation", "entry"),
-    },
+    "models": {"weights"},
+    "synthetic": {"io", "geometry"},
+    "weights": set(),
+    "io": {"geometry"},
+    "geometry": set(),
 }
-"""Room -> rooms that it may import. Dependencies point one way: node, cli -> pipeline -> models."""
+"""Folder of the package -> folders that it may import (docs/architecture.md)."""
+
+IMPORT_ROS = {"node", "demo", "viewing/live.py"}
 
 
-def imports_of(path):
-    """Absolute names that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports_of(path, run_time=False):
+    """Absolute names that a module imports, wherever in it; or those that it imports when it runs,
+    which leaves out what is for type checkers."""
+    todo = [ast.parse(path.read_text())]
+    while todo:
+        node = todo.pop()
+        if run_time and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            todo += node.orelse
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module
         elif isinstance(node, ast.ImportFrom):
-            home = path.relative_to(ROOT).parts[: -node.level]
-            yield ".".join([*home, node.module or ""]).rstrip(".")
+            yield node.module
+        todo += ast.iter_child_nodes(node)
 
 
-def room_of(path):
+def folder_of(path):
     parts = path.relative_to(PACKAGE).parts
     return parts[0] if len(parts) > 1 else None
 
 
-def test_ros_is_imported_in_one_room_only():
+def imported_folders(path):
+    """The folders of the package that a module imports, its own left out."""
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == "sharpdepth_ros" and len(parts) > 1 and (PACKAGE / parts[1]).is_dir():
+            yield parts[1]
+
+
+def test_the_permitted_imports_have_an_order():
+    # Raises CycleError if two folders may import each other, even through others.
+    order = [*TopologicalSorter(MAY_IMPORT).static_order()]
+    assert set(order) == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    with pytest.raises(CycleError):
+        [*TopologicalSorter(MAY_IMPORT | {"geometry": {"node"}}).static_order()]
+
+
+def test_imports_between_folders_are_those_permitted():
     strays = {
-        (str(path.relative_to(ROOT)), name)
+        (str(path.relative_to(ROOT)), folder)
         for path in MODULES
-        if room_of(path) != "node" and room_of(path) != "cli"
-        for name in imports_of(path)
-        if name.split(".")[0] in ROS
+        if (home := folder_of(path)) is not None
+        for folder in imported_folders(path)
+        if folder not in {home, *MAY_IMPORT[home]}
     }
     assert not strays
 
 
-def test_dependencies_between_rooms_point_one_way():
-    strays = set()
-    for path in MODULES:
-        room = room_of(path)
-        if room is None:
-            continue
-        for name in imports_of(path):
-            parts = name.split(".")
-            inside = parts[0] == "sharpdepth_ros" and len(parts) > 1
-            if inside and parts[1] not in {room, *MAY_IMPORT[room]}:
-                strays.add((str(path.relative_to(ROOT)), name))
-    assert not strays
+def test_no_permission_is_left_over():
+    used = {(folder_of(path), folder) for path in MODULES for folder in imported_folders(path)}
+    permitted = {(home, folder) for home, folders in MAY_IMPORT.items() for folder in folders}
+    assert not permitted - used
 
 
-def test_what_recordings_take_from_the_node_imports_neither_ros_nor_recordings():
-    takers = [path for path in MODULES if room_of(path) == "recordings"]
-    takers.append(PACKAGE / "cli" / "recordings.py")
-    todo = {name for path in takers for name in imports_of(path)}
-    seen = set()
-    while todo:
-        name = todo.pop()
-        if not name.startswith("sharpdepth_ros.node.") or name in seen:
-            continue
-        seen.add(name)
-        path = ROOT / f"{name.replace('.', '/')}.py"
-        # At the top level only: what is imported for type checkers or on demand is not needed.
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                names = {a.name for a in node.names} if isinstance(node, ast.Import) else set()
-                names |= {node.module} if isinstance(node, ast.ImportFrom) else set()
-                assert not {n.split(".")[0] for n in names} & set(ROS), path
-                assert not any(n.startswith("sharpdepth_ros.recordings") for n in names), path
-                todo |= names
-    assert "sharpdepth_ros.node.processing" in seen
+def test_ros_is_imported_in_the_node_and_the_programs_around_it_only():
+    strays = {
+        (str(path.relative_to(ROOT)), name)
+        for path in MODULES
+        if not {folder_of(path), path.relative_to(PACKAGE).as_posix()} & IMPORT_ROS
+        for name in imports_of(path, run_time=True)
+        if name.split(".")[0] in ROS
+    }
+    assert strays == {
+        ("sharpdepth_ros/cli/demo.py", "rclpy"),  # says whether there is a ROS
+        ("sharpdepth_ros/messages/images.py", "cv_bridge"),  # for encodings that are not our own
+    }
 
 
 def test_nothing_needs_torchvision_timm_or_xformers():

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from sharpdepth_ros.node.parameters import SPECS
+from sharpdepth_ros.processing.parameters import SPECS
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -63,7 +63,7 @@ def _demo(options: argparse.Namespace) -> int:
             f"the demo needs ROS 2 ({error}): source your ROS installation, or install the wheels "
             "with pip install 'sharpdepth_ros[ros]'"
         ) from error
-    from sharpdepth_ros.node.demo import run_demo
+    from sharpdepth_ros.demo.demo import run_demo
 
     return run_demo(
         frames=options.frames,

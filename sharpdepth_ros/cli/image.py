@@ -104,7 +104,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 def _image(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from sharpdepth_ros.pipeline.processes import this_process
+    from sharpdepth_ros.io.intrinsics_files import cameras_of
+    from sharpdepth_ros.pipeline.distributed import this_process
     from sharpdepth_ros.recordings.images import (
         FORMATS,
         Once,
@@ -113,8 +114,7 @@ def _image(options: argparse.Namespace) -> int:
         why_again,
         write_depth_files,
     )
-    from sharpdepth_ros.recordings.intrinsics_files import cameras_of
-    from sharpdepth_ros.recordings.stages import batches_of, run_jobs
+    from sharpdepth_ros.recordings.prefetch import batches_of, run_jobs
 
     formats = _formats(options, FORMATS)
     images = find_images(options.inputs, options.output)
@@ -178,10 +178,10 @@ def _image(options: argparse.Namespace) -> int:
 def _video(options: argparse.Namespace) -> int:
     if importlib.util.find_spec("av") is None:
         raise ValueError("videos need PyAV: pip install 'sharpdepth_ros[recordings]'")
-    from sharpdepth_ros.pipeline.processes import this_process
+    from sharpdepth_ros.io.intrinsics_files import read_intrinsics
+    from sharpdepth_ros.pipeline.distributed import this_process
     from sharpdepth_ros.recordings.images import FORMATS, Once
-    from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
-    from sharpdepth_ros.recordings.stages import batches_of
+    from sharpdepth_ros.recordings.prefetch import batches_of
     from sharpdepth_ros.recordings.videos.depth import VideoRun, depth_of_video
 
     formats = _formats(options, ("video", *FORMATS))
@@ -266,7 +266,7 @@ def _facts_of(source: Path, camera: str | None, name: Path | None = None) -> dic
 
 def _tell_why(found: list[dict[str, str] | None], restart: bool) -> None:
     """Say why images that an earlier run has done are done again."""
-    from sharpdepth_ros.recordings.problems import Problems
+    from sharpdepth_ros.recordings.run_problems import Problems
 
     reasons = Problems()
     for differences in found:

@@ -117,7 +117,7 @@ def _bag(options: argparse.Namespace) -> int:
     _need_rosbags()
     from tqdm import tqdm
 
-    from sharpdepth_ros.node.frame_work import build_pipeline
+    from sharpdepth_ros.node.frame_handler import build_pipeline
     from sharpdepth_ros.recordings.bags.depth import (
         OUTPUT_NAMES,
         CannotGoOn,
@@ -248,8 +248,8 @@ def _choice(bag, parameters, options: argparse.Namespace, namespace: str | None,
     """The given intrinsics, and the cameras that the options stand for."""
     from dataclasses import replace
 
+    from sharpdepth_ros.io.intrinsics_files import read_intrinsics
     from sharpdepth_ros.recordings.bags.cameras import choose_cameras
-    from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 
     intrinsics = None if options.intrinsics is None else read_intrinsics(options.intrinsics)
     cameras = choose_cameras(

@@ -143,7 +143,7 @@ def _open_run(options: argparse.Namespace, only: int | None = None):
         raise ValueError(f"--limit is {options.limit}; give 1 or more frames")
 
     def run_images(inputs):
-        from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+        from sharpdepth_ros.io.intrinsics_files import read_intrinsics
         from sharpdepth_ros.viewing.image_run import images_of, run_of_images
 
         images_of(inputs, only)  # what is wrong with the inputs is said before models load
@@ -211,7 +211,7 @@ def _view(options: argparse.Namespace) -> int:
 
 def _import_follow():
     try:
-        from sharpdepth_ros.node.viewer import follow
+        from sharpdepth_ros.viewing.live import follow
     except ImportError as error:
         raise ValueError(
             f"--live needs ROS 2 ({error}): source your ROS installation, or install the wheels "
@@ -275,7 +275,7 @@ def _finish(log, options: argparse.Namespace, where: str) -> None:
 
 def _require_output(path: Path, *suffixes: str) -> None:
     """Raise ValueError, before the work, where the output cannot be written."""
-    from sharpdepth_ros.export.whole_files import require_writable
+    from sharpdepth_ros.io.atomic_files import require_writable
 
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"{path} does not end in {' or '.join(suffixes)}: give another name")

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import sharpdepth_ros
 from sharpdepth_ros.doctor.findings import ERROR, WARNING, Finding
-from sharpdepth_ros.node.launching import large_message_environment
+from sharpdepth_ros.node.fastdds import large_message_environment
 
 PROFILE = "fastdds_large_messages.xml"
 VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")

@@ -9,8 +9,8 @@ finite, and predictions that are not finite, bound no edge.
 import cv2
 import numpy as np
 
-from sharpdepth_ros.evaluation.arrays import DepthMap, as_map, as_pair, is_measured
 from sharpdepth_ros.evaluation.canny import canny
+from sharpdepth_ros.evaluation.validation import DepthMap, as_map, as_pair, is_measured
 
 FARTHEST = 10.0
 """Pixels; a predicted edge farther from every true edge is not a match (iBims-1: max_dist_thr)."""

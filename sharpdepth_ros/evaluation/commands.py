@@ -12,8 +12,8 @@ from sharpdepth_ros.evaluation.datasets import open_dataset, read_frame_list
 from sharpdepth_ros.evaluation.evaluate import evaluate
 from sharpdepth_ros.evaluation.predictors import MODES, FilePredictor, PipelinePredictor, Predictor
 from sharpdepth_ros.evaluation.report import REPORT, markdown_table
-from sharpdepth_ros.export.depth_files import MILLIMETRES
-from sharpdepth_ros.pipeline.processes import Processes, this_process
+from sharpdepth_ros.io.depth_files import MILLIMETRES
+from sharpdepth_ros.pipeline.distributed import Processes, this_process
 
 
 def run_evaluate(

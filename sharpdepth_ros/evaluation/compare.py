@@ -13,7 +13,7 @@ from sharpdepth_ros.evaluation.metrics import METRICS
 from sharpdepth_ros.evaluation.plots import plot_differences
 from sharpdepth_ros.evaluation.records import other_parts, write_rows
 from sharpdepth_ros.evaluation.result import Result
-from sharpdepth_ros.export.whole_files import write_text
+from sharpdepth_ros.io.atomic_files import write_text
 from sharpdepth_ros.pipeline.provenance import changes
 
 RESAMPLES = 10_000

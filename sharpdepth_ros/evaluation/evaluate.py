@@ -14,8 +14,8 @@ from sharpdepth_ros.evaluation.predictors import Predictor
 from sharpdepth_ros.evaluation.records import Records, Row, fingerprint, other_parts
 from sharpdepth_ros.evaluation.report import write_report
 from sharpdepth_ros.evaluation.result import Result
-from sharpdepth_ros.pipeline.processes import Processes, this_process
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.pipeline.distributed import Processes, this_process
+from sharpdepth_ros.recordings.run_problems import Problems
 
 
 def evaluate(

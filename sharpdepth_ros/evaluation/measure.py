@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sharpdepth_ros.evaluation.arrays import is_measured
 from sharpdepth_ros.evaluation.boundaries import depth_boundary_errors
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, Sample
 from sharpdepth_ros.evaluation.metrics import ACCURACY, METRICS, SHARPNESS
+from sharpdepth_ros.evaluation.validation import is_measured
 
 LARGEST_RATIO = 30.0
 """Of the medians of prediction and ground truth, or its inverse; other units differ by more."""

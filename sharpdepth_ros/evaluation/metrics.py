@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sharpdepth_ros.evaluation.arrays import DepthMap, as_map, as_pair, is_measured
 from sharpdepth_ros.evaluation.boundaries import boundary_f1, boundary_recall, dbe_acc, dbe_compl
+from sharpdepth_ros.evaluation.validation import DepthMap, as_map, as_pair, is_measured
 
 LEAST_PREDICTION = 1e-3
 """Metres; logarithms and inverses take this for a smaller prediction."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sharpdepth_ros.evaluation.arrays import is_measured
 from sharpdepth_ros.evaluation.datasets.base import Sample
 from sharpdepth_ros.evaluation.metrics import METRICS
 from sharpdepth_ros.evaluation.records import Row
-from sharpdepth_ros.export.colormap import colorize_depth, near_far
-from sharpdepth_ros.export.depth_files import write_rgb
+from sharpdepth_ros.evaluation.validation import is_measured
+from sharpdepth_ros.io.colormap import colorize_depth, near_far
+from sharpdepth_ros.io.depth_files import write_rgb
 
 PANEL_WIDTH = 256
 GREY = 110

@@ -16,7 +16,7 @@ except ImportError as error:
 from sharpdepth_ros.evaluation.metrics import METRICS
 from sharpdepth_ros.evaluation.pictures import Gallery
 from sharpdepth_ros.evaluation.result import Result
-from sharpdepth_ros.export.depth_files import read_rgb
+from sharpdepth_ros.io.depth_files import read_rgb
 
 ACCURACY_AXIS, SHARPNESS_AXIS = "delta1_acc", "dbe_acc"
 COLOURS = {"sharpdepth": "#d1495b", "aligned": "#edae49", "metric": "#00798c"}

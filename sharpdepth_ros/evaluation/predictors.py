@@ -11,9 +11,9 @@ import numpy as np
 
 from sharpdepth_ros.evaluation.alignment import PredictionSpace
 from sharpdepth_ros.evaluation.datasets.base import MissingData, Sample
-from sharpdepth_ros.evaluation.files import SUFFIXES, read_depth
+from sharpdepth_ros.evaluation.depth_readers import SUFFIXES, read_depth
 from sharpdepth_ros.evaluation.records import fingerprint
-from sharpdepth_ros.export.depth_files import MILLIMETRES
+from sharpdepth_ros.io.depth_files import MILLIMETRES
 
 if TYPE_CHECKING:  # the networks take seconds to import, and files need none
     from sharpdepth_ros.models.generator import Fit

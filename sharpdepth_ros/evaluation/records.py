@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sharpdepth_ros.export.whole_files import write_text
+from sharpdepth_ros.io.atomic_files import write_text
 from sharpdepth_ros.pipeline.provenance import changes
 
 Row = dict[str, str | float]

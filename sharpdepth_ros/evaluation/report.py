@@ -7,9 +7,9 @@ from pathlib import Path
 from sharpdepth_ros.evaluation.metrics import METRICS
 from sharpdepth_ros.evaluation.pictures import Gallery
 from sharpdepth_ros.evaluation.plots import plot_accuracy_sharpness, plot_page
-from sharpdepth_ros.evaluation.reference import PUBLISHED
+from sharpdepth_ros.evaluation.published_results import PUBLISHED
 from sharpdepth_ros.evaluation.result import Result
-from sharpdepth_ros.export.whole_files import write_text
+from sharpdepth_ros.io.atomic_files import write_text
 
 REPORT, PLOT = "report.md", "accuracy_sharpness.png"
 

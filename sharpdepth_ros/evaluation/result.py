@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sharpdepth_ros.evaluation.records import KEYS, Row, read_rows, write_rows
-from sharpdepth_ros.export.whole_files import write_text
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.io.atomic_files import write_text
+from sharpdepth_ros.recordings.run_problems import Problems
 
 SAMPLES, SUMMARY = "samples.csv", "result.json"
 

@@ -10,7 +10,9 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, SchedulerMixin, UNet2DConditionModel
 from torch import nn
 
-from sharpdepth_ros.models.checkpoint_files import (
+from sharpdepth_ros.models.generator import RELEASED_FIT, Fit, Space
+from sharpdepth_ros.models.prompt_cache import prompt_embedding_once
+from sharpdepth_ros.models.safe_loading import (
     CheckpointError,
     Network,
     explained,
@@ -19,8 +21,6 @@ from sharpdepth_ros.models.checkpoint_files import (
     read_json,
     require_data_only,
 )
-from sharpdepth_ros.models.generator import RELEASED_FIT, Fit, Space
-from sharpdepth_ros.models.prompt_cache import prompt_embedding_once
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -109,7 +109,7 @@ class DepthDiffusion(nn.Module):
 
     @property
     def vae_dtype(self) -> torch.dtype:
-        """Of the VAE, which may be wider than the UNet's (see pipeline/overflow.py)."""
+        """Of the VAE, which may be wider than the UNet's (see pipeline/fp16_overflow.py)."""
         return next(self.vae.parameters()).dtype
 
     @property

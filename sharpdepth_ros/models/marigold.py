@@ -13,7 +13,6 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
-from sharpdepth_ros.models.checkpoint_files import CheckpointError, first_line, read_json
 from sharpdepth_ros.models.diffusion import (
     RELEASED_RESOLUTION,
     load_part,
@@ -22,6 +21,7 @@ from sharpdepth_ros.models.diffusion import (
     require_parts,
 )
 from sharpdepth_ros.models.generator import RELEASED_FIT, Fit, Space
+from sharpdepth_ros.models.safe_loading import CheckpointError, first_line, read_json
 
 SETTINGS = (
     "prediction_type",

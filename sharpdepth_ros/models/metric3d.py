@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sharpdepth_ros.models.checkpoint_files import CheckpointError, first_line
 from sharpdepth_ros.models.focal_length import horizontal_focal_lengths
 from sharpdepth_ros.models.metric import MetricDepth, check_inputs
+from sharpdepth_ros.models.safe_loading import CheckpointError, first_line
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

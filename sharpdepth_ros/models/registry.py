@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from sharpdepth_ros.models.checkpoint_files import CheckpointError, read_json, read_tensors
+from sharpdepth_ros.models.device import resolve_device, resolve_precision
 from sharpdepth_ros.models.diffusion import DepthDiffusion, load_depth_diffusion
 from sharpdepth_ros.models.generator import DepthGenerator
 from sharpdepth_ros.models.metric import MetricDepthModel
-from sharpdepth_ros.models.placement import resolve_device, resolve_precision
+from sharpdepth_ros.models.safe_loading import CheckpointError, read_json, read_tensors
 from sharpdepth_ros.models.small_metric import SmallMetric
 from sharpdepth_ros.models.unidepth import UniDepthV1, UniDepthV2
 from sharpdepth_ros.weights.catalogue import names_of

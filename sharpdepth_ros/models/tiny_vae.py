@@ -8,8 +8,8 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import nn
 
-from sharpdepth_ros.models.checkpoint_files import CheckpointError, load_network
 from sharpdepth_ros.models.diffusion import DepthDiffusion
+from sharpdepth_ros.models.safe_loading import CheckpointError, load_network
 
 
 class TinyVae(nn.Module):

@@ -12,14 +12,14 @@ from torch.nn import functional as F
 from transformers import AutoModelForDepthEstimation
 from transformers.utils import logging as transformers_logging
 
-from sharpdepth_ros.models.checkpoint_files import (
+from sharpdepth_ros.models.focal_length import horizontal_focal_lengths
+from sharpdepth_ros.models.metric import MetricDepth, check_inputs
+from sharpdepth_ros.models.safe_loading import (
     CheckpointError,
     explained,
     read_json,
     require_data_only,
 )
-from sharpdepth_ros.models.focal_length import horizontal_focal_lengths
-from sharpdepth_ros.models.metric import MetricDepth, check_inputs
 from sharpdepth_ros.models.transformers_images import ImageSettings, resize_as_pil
 
 

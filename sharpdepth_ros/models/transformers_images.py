@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from sharpdepth_ros.models.checkpoint_files import CheckpointError, read_json
+from sharpdepth_ros.models.safe_loading import CheckpointError, read_json
 
 CONFIG = "preprocessor_config.json"
 FILTERS = {2: "bilinear", 3: "bicubic"}

@@ -11,8 +11,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.topics import OUTPUTS
+from sharpdepth_ros.messages.topics import OUTPUTS
+from sharpdepth_ros.processing.parameters import Parameters
 
 _IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 #: Topics, and publishers, that a message lists.

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpdepth_ros.entry import let_waiting_threads_sleep
-from sharpdepth_ros.node.ending import EndRequest, spin
-from sharpdepth_ros.node.joining import first_node, join_ros
+from sharpdepth_ros.node.ros_context import first_node, join_ros
+from sharpdepth_ros.node.shutdown import EndRequest, spin
 from sharpdepth_ros.node.start_arguments import checked, help_text, ignored, wants_help
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters, Spec, of_type
 from sharpdepth_ros.node.ros_compat import on_parameters_set
 from sharpdepth_ros.node.start_arguments import started_with
+from sharpdepth_ros.processing.parameters import DEFAULTS, SPECS, Parameters, Spec, of_type
 
 
 class ParameterServer:

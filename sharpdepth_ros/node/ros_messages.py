@@ -3,6 +3,6 @@
 
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
-from sharpdepth_ros.node.message_types import MessageTypes
+from sharpdepth_ros.messages.message_types import MessageTypes
 
 ROS_MESSAGES = MessageTypes(Image, CameraInfo, PointCloud2, PointField)

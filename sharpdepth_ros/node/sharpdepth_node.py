@@ -23,13 +23,10 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from sharpdepth_ros.node.diagnostics import NO_IMAGE, DiagnosticsBeat, make_status
-from sharpdepth_ros.node.frame_work import FrameWork, build_pipeline
-from sharpdepth_ros.node.inputs import Inputs, declare_qos_overrides
+from sharpdepth_ros.node.frame_handler import FrameWork, build_pipeline
 from sharpdepth_ros.node.lifecycle_bond import LifecycleBond
-from sharpdepth_ros.node.outputs import Outputs
 from sharpdepth_ros.node.parameter_server import ParameterServer
-from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.problems import ProblemReporter
+from sharpdepth_ros.node.publishers import Outputs
 from sharpdepth_ros.node.ros_compat import serve_change_state
 from sharpdepth_ros.node.snapshot import (
     NoFrame,
@@ -38,7 +35,10 @@ from sharpdepth_ros.node.snapshot import (
     write_snapshot,
 )
 from sharpdepth_ros.node.statistics import FrameStatistics, Report
+from sharpdepth_ros.node.subscriptions import Inputs, declare_qos_overrides
+from sharpdepth_ros.node.throttled_log import ProblemReporter
 from sharpdepth_ros.node.worker import LOADING, CannotContinue, FrameWorker
+from sharpdepth_ros.processing.parameters import Parameters
 from sharpdepth_ros.weights.catalogue import DEMO_NOTICE
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import shutil
 from concurrent import futures
 from pathlib import Path
 
-from sharpdepth_ros.export.colormap import colorize_depth, colorize_discrepancy
-from sharpdepth_ros.export.depth_files import write_depth_png, write_npy, write_ply, write_rgb
 from sharpdepth_ros.geometry.unproject import unproject
-from sharpdepth_ros.node.processing import FrameResult
+from sharpdepth_ros.io.colormap import colorize_depth, colorize_discrepancy
+from sharpdepth_ros.io.depth_files import write_depth_png, write_npy, write_ply, write_rgb
+from sharpdepth_ros.processing.frame import FrameResult
 
 #: Seconds that a frame in work may take until it is given up for a snapshot.
 _FRAME_TIMEOUT = 120.0

@@ -10,10 +10,10 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sharpdepth_ros.node.parameter_docs import allowed, literal
-from sharpdepth_ros.node.parameter_files import Overrides
-from sharpdepth_ros.node.parameters import DEFAULTS, SPECS
-from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE, OUTPUTS
+from sharpdepth_ros.messages.topics import CAMERA_INFO, IMAGE, OUTPUTS
+from sharpdepth_ros.processing.parameter_docs import allowed, literal
+from sharpdepth_ros.processing.parameter_files import Overrides
+from sharpdepth_ros.processing.parameters import DEFAULTS, SPECS
 
 _PARAM, _REMAP, _FILE = "-p", "-r", "--params-file"
 #: ROS arguments that take a value, by their long names.

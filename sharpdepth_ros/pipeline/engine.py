@@ -10,19 +10,19 @@ import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import nn
 
+from sharpdepth_ros.models.constant_folding import FoldedDiffusion, can_fold, sharing_copy
 from sharpdepth_ros.models.diffusion import DepthDiffusion
-from sharpdepth_ros.models.folding import FoldedDiffusion, can_fold, sharing_copy
 from sharpdepth_ros.models.generator import DepthGenerator
 from sharpdepth_ros.models.tiny_vae import TinyVae
 from sharpdepth_ros.pipeline.compile_cache import use_compile_cache
 from sharpdepth_ros.pipeline.cuda_graphs import CudaGraph, ReplayedCalls
+from sharpdepth_ros.pipeline.cuda_streams import SideStream
 from sharpdepth_ros.pipeline.openvino_networks import (
     OpenVinoDiffusion,
     prefers_openvino,
     require_openvino,
 )
-from sharpdepth_ros.pipeline.side_stream import SideStream
-from sharpdepth_ros.pipeline.transfers import Transfers
+from sharpdepth_ros.pipeline.pinned_transfers import Transfers
 
 Schedule = Literal["parallel", "batched", "sequential"]
 Backend = Literal["torch", "openvino", "auto"]

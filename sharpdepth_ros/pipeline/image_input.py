@@ -60,7 +60,7 @@ def _not_an_array(image: Any) -> str:
     if isinstance(image, str | os.PathLike):
         return (
             f"rgb is the path {os.fspath(image)!r}; read the file first, such as with "
-            "sharpdepth_ros.export.depth_files.read_rgb(path)"
+            "sharpdepth_ros.io.depth_files.read_rgb(path)"
         )
     if isinstance(image, list | tuple):
         return (

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sharpdepth_ros.models.constant_folding import FoldedDiffusion, can_fold
 from sharpdepth_ros.models.diffusion import DepthDiffusion
-from sharpdepth_ros.models.folding import FoldedDiffusion, can_fold
 from sharpdepth_ros.models.weights_digest import weights_digest
 from sharpdepth_ros.pipeline.compile_cache import private_folder
 from sharpdepth_ros.weights.home import weights_home, write_durably

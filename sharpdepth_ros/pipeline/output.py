@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from sharpdepth_ros.pipeline.pinned_transfers import HostMaps
 from sharpdepth_ros.pipeline.timing import StageTimer
-from sharpdepth_ros.pipeline.transfers import HostMaps
 
 Array = np.ndarray | torch.Tensor
 

@@ -76,7 +76,7 @@ def model_facts(
         WeightsNotFound: a name's weights are not on this machine and cannot be fetched.
         ValueError: an unknown device, precision or preset.
     """
-    from sharpdepth_ros.models.placement import resolve_device, resolve_precision
+    from sharpdepth_ros.models.device import resolve_device, resolve_precision
 
     kinds = ("sharpener", "generator")
     folders = {"model": locate(model, *kinds), "metric_model": locate(metric_model, "metric")}

@@ -13,24 +13,24 @@ import numpy as np
 import torch
 
 from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.models.device import resolve_device, resolve_precision
 from sharpdepth_ros.models.diffusion import DepthDiffusion
 from sharpdepth_ros.models.generator import DepthGenerator, Fit
 from sharpdepth_ros.models.metric import MetricDepth, MetricDepthModel
-from sharpdepth_ros.models.placement import resolve_device, resolve_precision
 from sharpdepth_ros.models.registry import find_tiny_vae, load_generator, load_metric_model
 from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
 from sharpdepth_ros.pipeline.alignment import AGREEMENT, align, align_least_squares
-from sharpdepth_ros.pipeline.draft_memory import Draft, DraftMemory
 from sharpdepth_ros.pipeline.engine import Engine, EngineOptions
-from sharpdepth_ros.pipeline.image_input import as_rgb8
-from sharpdepth_ros.pipeline.noise import Noise, NoiseSource, Shape
-from sharpdepth_ros.pipeline.output import Array, SharpDepthOutput
-from sharpdepth_ros.pipeline.overflow import (
+from sharpdepth_ros.pipeline.fp16_overflow import (
     OverflowWatch,
     wholly_wide,
     wide_dtype,
     with_wide_vae,
 )
+from sharpdepth_ros.pipeline.generator_cache import Draft, DraftMemory
+from sharpdepth_ros.pipeline.image_input import as_rgb8
+from sharpdepth_ros.pipeline.noise import Noise, NoiseSource, Shape
+from sharpdepth_ros.pipeline.output import Array, SharpDepthOutput
 from sharpdepth_ros.pipeline.presets import Preset, find_preset
 from sharpdepth_ros.pipeline.resizing import ProcessingImage, to_processing_size
 from sharpdepth_ros.pipeline.timing import StageTimer

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from sharpdepth_ros.export.colormap import colorize_depth
-from sharpdepth_ros.export.depth_files import (
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.geometry.unproject import unproject
+from sharpdepth_ros.io.atomic_files import written_whole
+from sharpdepth_ros.io.colormap import colorize_depth
+from sharpdepth_ros.io.depth_files import (
     is_turned,
     read_rgb,
     write_depth_exr,
@@ -22,14 +25,11 @@ from sharpdepth_ros.export.depth_files import (
     write_ply,
     write_rgb,
 )
-from sharpdepth_ros.export.whole_files import written_whole
-from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.geometry.unproject import unproject
+from sharpdepth_ros.io.intrinsics_files import GivenCamera
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.pipeline.provenance import changes
-from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
-from sharpdepth_ros.recordings.problems import BAD_INPUT
-from sharpdepth_ros.recordings.stages import Picture
+from sharpdepth_ros.recordings.prefetch import Picture
+from sharpdepth_ros.recordings.run_problems import BAD_INPUT
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
                       ".pnm", ".gif", ".avif", ".jp2"})  # fmt: skip

@@ -10,15 +10,15 @@
 ``write_dataset`` puts that on disk.
 """
 
-from .camera import look_pose
-from .dataset import DatasetReport, read_frame, write_dataset
-from .path import camera_path, viewpoint
-from .renderer import Frame, render
-from .sampling import Sample, SampleOptions, render_sample
-from .scene import Scene
-from .scenes import KINDS, make_scene
-from .sensor import SensorModel
-from .stream import SyntheticCamera
+from sharpdepth_ros.synthetic.camera import look_pose
+from sharpdepth_ros.synthetic.dataset import DatasetReport, read_frame, write_dataset
+from sharpdepth_ros.synthetic.path import camera_path, viewpoint
+from sharpdepth_ros.synthetic.renderer import Frame, render
+from sharpdepth_ros.synthetic.sampling import Sample, SampleOptions, render_sample
+from sharpdepth_ros.synthetic.scene import Scene
+from sharpdepth_ros.synthetic.scenes import KINDS, make_scene
+from sharpdepth_ros.synthetic.sensor import SensorModel
+from sharpdepth_ros.synthetic.stream import SyntheticCamera
 
 __all__ = [
     "KINDS",

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import textures
-from .primitives import CYLINDER, SPHERE, Quadrics, Quads, cone
-from .scene import Materials, Motion
+from sharpdepth_ros.synthetic import textures
+from sharpdepth_ros.synthetic.primitives import CYLINDER, SPHERE, Quadrics, Quads, cone
+from sharpdepth_ros.synthetic.scene import Materials, Motion
 
 Point = Sequence[float]
 Colour = Sequence[float]

@@ -32,10 +32,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import decode_image, read_array, read_rgb
-
-from .renderer import Frame
-from .sampling import Sample, SampleOptions, render_sample
+from sharpdepth_ros.io.depth_files import decode_image, read_array, read_rgb
+from sharpdepth_ros.synthetic.renderer import Frame
+from sharpdepth_ros.synthetic.sampling import Sample, SampleOptions, render_sample
 
 _VERSION = 1
 _MAX_MILLIMETRES = 65535

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import textures
-from .primitives import Quadrics, Quads
-from .raster import empty_key, nearest_key
-from .view import View
+from sharpdepth_ros.synthetic import textures
+from sharpdepth_ros.synthetic.primitives import Quadrics, Quads
+from sharpdepth_ros.synthetic.raster import empty_key, nearest_key
+from sharpdepth_ros.synthetic.view import View
 
 # A lamp lights a downward cone this wide (tangent of the half angle); walls above it are lit too.
 _LAMP_SPREAD = 3.0

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .camera import CameraModel, look_pose
-from .raster import visibility
-from .scene import Scene
-from .view import View
+from sharpdepth_ros.synthetic.camera import CameraModel, look_pose
+from sharpdepth_ros.synthetic.raster import visibility
+from sharpdepth_ros.synthetic.scene import Scene
+from sharpdepth_ros.synthetic.view import View
 
 _CELL = 0.1  # metres
 _CLEARANCE = 0.35  # metres between the camera and anything upright

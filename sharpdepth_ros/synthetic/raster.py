@@ -20,8 +20,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .primitives import Quadrics, Quads
-from .view import View
+from sharpdepth_ros.synthetic.primitives import Quadrics, Quads
+from sharpdepth_ros.synthetic.view import View
 
 # Runs are widened by this many pixels so that quads sharing a side leave no crack between them.
 _EDGE_SLACK = 1e-6

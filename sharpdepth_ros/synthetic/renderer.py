@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .camera import CameraModel, check_pose, check_size
-from .raster import visibility
-from .scene import Scene
-from .sensor import SensorModel
-from .shading import crease_shade, shade
-from .view import View
+from sharpdepth_ros.synthetic.camera import CameraModel, check_pose, check_size
+from sharpdepth_ros.synthetic.raster import visibility
+from sharpdepth_ros.synthetic.scene import Scene
+from sharpdepth_ros.synthetic.sensor import SensorModel
+from sharpdepth_ros.synthetic.shading import crease_shade, shade
+from sharpdepth_ros.synthetic.view import View
 
 _BURNT_OUT = 12.0  # radiance is clipped at this multiple of the frame's mean
 

@@ -13,12 +13,12 @@ from itertools import islice
 
 import numpy as np
 
-from .camera import CameraModel, random_camera
-from .path import FreeSpace, camera_path, viewpoint
-from .renderer import Frame, render
-from .scene import Scene
-from .scenes import check_kind, make_scene
-from .sensor import SensorModel
+from sharpdepth_ros.synthetic.camera import CameraModel, random_camera
+from sharpdepth_ros.synthetic.path import FreeSpace, camera_path, viewpoint
+from sharpdepth_ros.synthetic.renderer import Frame, render
+from sharpdepth_ros.synthetic.scene import Scene
+from sharpdepth_ros.synthetic.scenes import check_kind, make_scene
+from sharpdepth_ros.synthetic.sensor import SensorModel
 
 # Rendering frames of one scene in a row pays for the scene once per process.
 _SCENES_KEPT = 2

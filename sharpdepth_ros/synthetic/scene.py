@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .lighting import Lamp, ShadowMap, Sky, Sun, shadow_map
-from .primitives import Quadrics, Quads, select
+from sharpdepth_ros.synthetic.lighting import Lamp, ShadowMap, Sky, Sun, shadow_map
+from sharpdepth_ros.synthetic.primitives import Quadrics, Quads, select
 
 
 @dataclass(frozen=True)

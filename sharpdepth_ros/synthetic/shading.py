@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import textures
-from .lighting import ShadowMap, dot
-from .primitives import Quadrics, select
-from .raster import Visibility
-from .scene import Scene
-from .view import View
+from sharpdepth_ros.synthetic import textures
+from sharpdepth_ros.synthetic.lighting import ShadowMap, dot
+from sharpdepth_ros.synthetic.primitives import Quadrics, select
+from sharpdepth_ros.synthetic.raster import Visibility
+from sharpdepth_ros.synthetic.scene import Scene
+from sharpdepth_ros.synthetic.view import View
 
 _HAZE_DISTANCE = 250.0  # metres at which outdoor air has hidden about two thirds
 _PART = 32768  # samples shaded together

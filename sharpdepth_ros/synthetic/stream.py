@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .camera import CameraModel
-from .path import camera_path
-from .renderer import Frame, render
-from .scenes import check_kind, make_scene
-from .sensor import SensorModel
+from sharpdepth_ros.synthetic.camera import CameraModel
+from sharpdepth_ros.synthetic.path import camera_path
+from sharpdepth_ros.synthetic.renderer import Frame, render
+from sharpdepth_ros.synthetic.scenes import check_kind, make_scene
+from sharpdepth_ros.synthetic.sensor import SensorModel
 
 _SENSOR = SensorModel(vignetting=0.15, motion_blur=0.3, read_noise=0.003, shot_noise=0.012)
 

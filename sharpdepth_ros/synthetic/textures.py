@@ -15,7 +15,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from .patterns import PATTERNS, SIZE
+from sharpdepth_ros.synthetic.patterns import PATTERNS, SIZE
 
 _LEVELS = 9  # 256, 128, ... 1
 _LEVEL_SIZES = SIZE >> np.arange(_LEVELS)

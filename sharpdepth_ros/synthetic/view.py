@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .camera import CameraModel
+from sharpdepth_ros.synthetic.camera import CameraModel
 
 
 @dataclass(frozen=True)

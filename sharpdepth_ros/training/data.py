@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sharpdepth_ros.export.depth_files import decode_image
+from sharpdepth_ros.io.depth_files import decode_image
+from sharpdepth_ros.io.intrinsics_files import read_intrinsics
 from sharpdepth_ros.recordings.images import find_images, read_picture
-from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
-from sharpdepth_ros.recordings.problems import BAD_INPUT
+from sharpdepth_ros.recordings.run_problems import BAD_INPUT
 from sharpdepth_ros.synthetic import SampleOptions, read_frame, render_sample
 from sharpdepth_ros.training.config import DataConfig
 from sharpdepth_ros.training.disk_cache import content_key
-from sharpdepth_ros.training.order import SampleKey
+from sharpdepth_ros.training.sampler import SampleKey
 
 _BLOCKS = 160
 """Blocks along an image's longer edge in which `largest_window` looks."""

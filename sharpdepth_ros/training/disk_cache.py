@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sharpdepth_ros.export.depth_files import read_array
+from sharpdepth_ros.io.depth_files import read_array
 from sharpdepth_ros.weights.home import write_durably
 
 VERSION = 2

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sharpdepth_ros.models.checkpoint_files import CheckpointError, read_json
-from sharpdepth_ros.training.checkpoints import STATE, faults_in
+from sharpdepth_ros.models.safe_loading import CheckpointError, read_json
 from sharpdepth_ros.training.config import TrainingConfig, did_you_mean
+from sharpdepth_ros.training.run_checkpoints import STATE, faults_in
 
 PROGRESS = "progress.json"
 """File in the training state: steps, time, and what the run was."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from sharpdepth_ros.training.checkpoints import CheckpointNotWritten, checkpoints_of
 from sharpdepth_ros.training.config import TrainingConfig, load_config
+from sharpdepth_ros.training.run_checkpoints import CheckpointNotWritten, checkpoints_of
 from sharpdepth_ros.training.stages.base import Stage
 from sharpdepth_ros.training.stages.lotus import LotusOptions, LotusStage
 from sharpdepth_ros.training.stages.metric import MetricOptions, MetricStage

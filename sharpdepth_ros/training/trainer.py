@@ -20,7 +20,9 @@ from accelerate.utils import (
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from sharpdepth_ros.models.checkpoint_files import (
+from sharpdepth_ros.models.device import has_amx
+from sharpdepth_ros.models.diffusion import write_about
+from sharpdepth_ros.models.safe_loading import (
     CheckpointError,
     explained,
     first_line,
@@ -28,20 +30,18 @@ from sharpdepth_ros.models.checkpoint_files import (
     read_pickle,
     require_data_only,
 )
-from sharpdepth_ros.models.diffusion import write_about
-from sharpdepth_ros.models.placement import has_amx
-from sharpdepth_ros.training.checkpoint_folder import require_weights
-from sharpdepth_ros.training.checkpoints import (
+from sharpdepth_ros.training.config import TrainingConfig
+from sharpdepth_ros.training.data import Batch, collate, open_data
+from sharpdepth_ros.training.diffusers_folder import require_weights
+from sharpdepth_ros.training.resume import PROGRESS, described, require_same_run, state_faults
+from sharpdepth_ros.training.run_checkpoints import (
     STATE,
     checkpoints_of,
     remove_drafts,
     step_of,
     write_checkpoint,
 )
-from sharpdepth_ros.training.config import TrainingConfig
-from sharpdepth_ros.training.data import Batch, collate, open_data
-from sharpdepth_ros.training.order import BatchOrder
-from sharpdepth_ros.training.resume import PROGRESS, described, require_same_run, state_faults
+from sharpdepth_ros.training.sampler import BatchOrder
 from sharpdepth_ros.training.schedule import learning_rate, progress
 from sharpdepth_ros.training.stages.base import Stage
 from sharpdepth_ros.weights.home import write_durably

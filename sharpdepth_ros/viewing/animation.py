@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sharpdepth_ros.export.whole_files import written_whole
+from sharpdepth_ros.io.atomic_files import written_whole
 
 SUFFIXES = (".gif", ".webp", ".mp4")
 PALETTE_FRAMES = 6

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharpdepth_ros.export.intensity_range import IntensityRange
-from sharpdepth_ros.node.images import message_to_rgb
-from sharpdepth_ros.node.time_synchronizers import stamp_of
-from sharpdepth_ros.node.topics import (
+from sharpdepth_ros.io.intensity_range import IntensityRange
+from sharpdepth_ros.messages.images import message_to_rgb
+from sharpdepth_ros.messages.time_synchronizers import stamp_of
+from sharpdepth_ros.messages.topics import (
     CAMERA_INFO,
     DEPTH,
     DEPTH_CAMERA_INFO,
@@ -21,7 +21,7 @@ from sharpdepth_ros.node.topics import (
     METRIC,
     POINTS,
 )
-from sharpdepth_ros.recordings.problems import BAD_INPUT, Problems
+from sharpdepth_ros.recordings.run_problems import BAD_INPUT, Problems
 from sharpdepth_ros.viewing.assembly import Assembler, DepthArrival, frame_of_parts
 from sharpdepth_ros.viewing.frames import Run, ViewFrame
 from sharpdepth_ros.viewing.messages import (

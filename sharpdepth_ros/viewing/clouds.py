@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from plyfile import PlyData, PlyParseError
 
-from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
+from sharpdepth_ros.io.colormap import colorize_depth
 
 POINTS_PER_CELL = 16
 """About so many points are in a cell by which the area that a cloud covers is counted: with fewer,

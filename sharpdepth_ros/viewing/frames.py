@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from sharpdepth_ros.export.colormap import colorize_depth
 from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.io.colormap import colorize_depth
 from sharpdepth_ros.viewing.clouds import Cloud, cloud_of_depth
 
 Source = TypeVar("Source")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.io.intrinsics_files import GivenCamera
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.recordings.images import Once, find_images, read_picture
-from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
-from sharpdepth_ros.recordings.stages import FAILURES, Picture
+from sharpdepth_ros.recordings.prefetch import FAILURES, Picture
 from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame, chosen_of
 
 

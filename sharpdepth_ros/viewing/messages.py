@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sharpdepth_ros.export.colormap import colorize_depth
-from sharpdepth_ros.export.depth_files import MILLIMETRES
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.node.camera_info import calibration_from_info
-from sharpdepth_ros.recordings.bags.depth_images import depth_of_message
+from sharpdepth_ros.io.colormap import colorize_depth
+from sharpdepth_ros.io.depth_files import MILLIMETRES
+from sharpdepth_ros.messages.camera_info import calibration_from_info
+from sharpdepth_ros.messages.depth_images import depth_of_message
 from sharpdepth_ros.viewing.clouds import Cloud, spacing_of
 
 #: sensor_msgs/PointField datatype -> type of a sample

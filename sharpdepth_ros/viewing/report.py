@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-from sharpdepth_ros.export.whole_files import write_text
+from sharpdepth_ros.io.atomic_files import write_text
 from sharpdepth_ros.viewing.frames import Run, ViewFrame
 from sharpdepth_ros.viewing.latencies import StageTimes
 from sharpdepth_ros.viewing.machine import describe_machine

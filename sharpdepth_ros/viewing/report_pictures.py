@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from sharpdepth_ros.export.colormap import colorize_depth, colorize_discrepancy, near_far
+from sharpdepth_ros.io.colormap import colorize_depth, colorize_discrepancy, near_far
 from sharpdepth_ros.viewing.frames import ViewFrame
 from sharpdepth_ros.viewing.turntable import View, sheet
 

@@ -20,7 +20,7 @@ except ImportError as error:
         f"viewing in Rerun needs rerun-sdk ({error}): pip install 'sharpdepth_ros[view]'"
     ) from error
 
-from sharpdepth_ros.export.colormap import near_far
+from sharpdepth_ros.io.colormap import near_far
 from sharpdepth_ros.viewing.frames import Run, ViewFrame
 
 APPLICATION = "sharpdepth"

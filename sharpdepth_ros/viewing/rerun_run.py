@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import PICTURE, decode_bytes, rgb_of_decoded
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.recordings.problems import BAD_INPUT, expected_structure
+from sharpdepth_ros.io.depth_files import PICTURE, decode_bytes, rgb_of_decoded
+from sharpdepth_ros.recordings.run_problems import BAD_INPUT, expected_structure
 from sharpdepth_ros.viewing.clouds import Cloud, spacing_of
 from sharpdepth_ros.viewing.frames import Run, ViewFrame
 from sharpdepth_ros.viewing.rerun_log import (

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import read_array, read_depth, read_rgb
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.recordings.problems import BAD_INPUT, expected_structure
+from sharpdepth_ros.io.depth_files import read_array, read_depth, read_rgb
+from sharpdepth_ros.recordings.run_problems import BAD_INPUT, expected_structure
 from sharpdepth_ros.viewing.frames import METHODS, Run, ViewFrame, chosen_of
 
 ENDING = "_depth.json"

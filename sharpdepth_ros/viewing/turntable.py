@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from sharpdepth_ros.export.colormap import colorize_depth, near_far
-from sharpdepth_ros.export.depth_files import write_rgb
-from sharpdepth_ros.export.whole_files import require_writable, written_whole
+from sharpdepth_ros.io.atomic_files import require_writable, written_whole
+from sharpdepth_ros.io.colormap import colorize_depth, near_far
+from sharpdepth_ros.io.depth_files import write_rgb
 from sharpdepth_ros.viewing.animation import check_animation, write_animation
 from sharpdepth_ros.viewing.clouds import Cloud
 from sharpdepth_ros.viewing.orbit import Framing, full_turn, swing

@@ -19,7 +19,7 @@ from sharpdepth_ros.evaluation.measure import remark_on
 from sharpdepth_ros.evaluation.predictors import FilePredictor
 from sharpdepth_ros.evaluation.records import read_rows
 from sharpdepth_ros.evaluation.result import Result
-from sharpdepth_ros.pipeline.processes import Processes
+from sharpdepth_ros.pipeline.distributed import Processes
 
 
 def run(*arguments, **options) -> Result:

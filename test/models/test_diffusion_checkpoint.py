@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.models.diffusion import ABOUT, PARTS, load_depth_diffusion, write_about
-from sharpdepth_ros.models.random_stack import write_random_checkpoint
+from sharpdepth_ros.models.random_checkpoint import write_random_checkpoint
+from sharpdepth_ros.models.safe_loading import CheckpointError
 
 UNET_FILE = "unet/diffusion_pytorch_model.safetensors"
 

@@ -9,10 +9,10 @@ import torch
 from diffusers import DDIMScheduler, MarigoldDepthPipeline, UNet2DConditionModel
 
 from sharpdepth_ros import SharpDepthPipeline
-from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.models.diffusion import load_depth_diffusion
 from sharpdepth_ros.models.marigold import MarigoldGenerator, load_marigold
-from sharpdepth_ros.models.random_stack import write_random_checkpoint
+from sharpdepth_ros.models.random_checkpoint import write_random_checkpoint
+from sharpdepth_ros.models.safe_loading import CheckpointError
 
 CPU, FP32 = torch.device("cpu"), torch.float32
 HEIGHT, WIDTH = 48, 64

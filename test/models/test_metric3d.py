@@ -16,9 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 from torch.nn import functional as F
 
-from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.models.metric import MetricDepthModel
 from sharpdepth_ros.models.metric3d import load_metric3d
+from sharpdepth_ros.models.safe_loading import CheckpointError
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32).reshape(1, 3, 1, 1)
 STD = np.array([58.395, 57.12, 57.375], np.float32).reshape(1, 3, 1, 1)

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from sharpdepth_ros import load_metric_model
-from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.models.metric import MetricDepthModel
+from sharpdepth_ros.models.safe_loading import CheckpointError
 from sharpdepth_ros.models.unidepth import UniDepthV1
 from sharpdepth_ros.weights.locate import WeightsNotFound, locate
 

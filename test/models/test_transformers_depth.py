@@ -21,8 +21,8 @@ from transformers import (
     ZoeDepthForDepthEstimation,
 )
 
-from sharpdepth_ros.models.checkpoint_files import CheckpointError
 from sharpdepth_ros.models.metric import MetricDepthModel
+from sharpdepth_ros.models.safe_loading import CheckpointError
 from sharpdepth_ros.models.transformers_depth import load_transformers_depth
 from sharpdepth_ros.models.transformers_images import ImageSettings
 

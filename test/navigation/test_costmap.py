@@ -11,7 +11,7 @@ import yaml
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
 from sharpdepth_ros.geometry.validity import only_valid
-from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.processing.parameters import Parameters
 from sharpdepth_ros.synthetic import look_pose
 
 from .voxel_layer import VoxelLayer

@@ -209,7 +209,7 @@ class Peer:
         self._thread.join()
         self._executor.shutdown()
         # Fast DDS 3.2 waits for ever, and rclpy with it, if an endpoint of another process
-        # disappears while this participant is destroyed (sharpdepth_ros.node.ending.exit_after).
+        # disappears while this participant is destroyed (sharpdepth_ros.node.shutdown.exit_after).
         deadline = time.monotonic() + 3.0  # one that was killed stays in the graph for longer
         while len(self.node.get_node_names()) > 1 and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import torch
 
 from sharpdepth_ros.node.main import run
-from sharpdepth_ros.node.parameters import Parameters
 from sharpdepth_ros.node.sharpdepth_node import SharpDepthNode
 from sharpdepth_ros.node.worker import CannotContinue
+from sharpdepth_ros.processing.parameters import Parameters
 
 
 @dataclass(frozen=True)

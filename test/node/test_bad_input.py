@@ -9,9 +9,10 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image, RegionOfInterest
 
-from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.problems import LONGEST
-from sharpdepth_ros.node.processing import BadInput, Demand, Frame, FrameProcessor
+from sharpdepth_ros.node.throttled_log import LONGEST
+from sharpdepth_ros.processing.frame import BadInput, Demand, Frame
+from sharpdepth_ros.processing.frame_processor import FrameProcessor
+from sharpdepth_ros.processing.parameters import Parameters
 
 from .conftest import camera_info, image, picture
 

@@ -6,11 +6,11 @@ import numpy as np
 from sharpdepth_ros import SharpDepthPipeline
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.rectification import RectifiedImage
-from sharpdepth_ros.node.frame_work import build_pipeline
-from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
-from sharpdepth_ros.node.processing import FrameProcessor
+from sharpdepth_ros.node.frame_handler import build_pipeline
 from sharpdepth_ros.pipeline.engine import EngineOptions
 from sharpdepth_ros.pipeline.presets import PRESETS
+from sharpdepth_ros.processing.frame_processor import FrameProcessor
+from sharpdepth_ros.processing.parameters import DEFAULTS, SPECS, Parameters
 
 
 def test_the_presets_to_choose_from_are_the_pipelines():

@@ -8,21 +8,25 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from sharpdepth_ros.node import launching, parameter_docs, ros_compat, topics
-from sharpdepth_ros.node.launching import (
-    ARGUMENTS,
-    CAMERA_ARGUMENTS,
+from sharpdepth_ros.messages import topics
+from sharpdepth_ros.node import fastdds, ros_compat
+from sharpdepth_ros.node.fastdds import (
     PROFILE,
-    argument_descriptions,
-    camera_namespaces,
-    camera_parameters,
     find_profile,
     large_message_environment,
     memory_environment,
+)
+from sharpdepth_ros.node.launch_arguments import (
+    ARGUMENTS,
+    CAMERA_ARGUMENTS,
+    argument_descriptions,
+    camera_namespaces,
+    camera_parameters,
     parameters_from_text,
     planned,
 )
-from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
+from sharpdepth_ros.processing import parameter_docs
+from sharpdepth_ros.processing.parameters import DEFAULTS, SPECS, Parameters
 
 from .conftest import NodeProcess
 
@@ -37,7 +41,7 @@ def _parameters(file: str) -> dict:
 
 def test_the_parameters_file_is_the_one_the_table_writes():
     assert (CONFIG / "sharpdepth.yaml").read_text() == parameter_docs.yaml(), (
-        "run: python -m sharpdepth_ros.node.parameter_docs yaml > config/sharpdepth.yaml"
+        "run: python -m sharpdepth_ros.processing.parameter_docs yaml > config/sharpdepth.yaml"
     )
     assert _parameters("sharpdepth.yaml") == DEFAULTS
 
@@ -270,9 +274,9 @@ class TestLargeMessages:
     ):
         assert find_profile({}) == self.PROFILE
         # As installed: no config/ beside the package.
-        installed = tmp_path / "lib/site-packages/sharpdepth_ros/node/launching.py"
-        monkeypatch.setattr(launching, "__file__", str(installed))
-        monkeypatch.setattr(launching.sys, "prefix", str(tmp_path / "venv"))
+        installed = tmp_path / "lib/site-packages/sharpdepth_ros/node/fastdds.py"
+        monkeypatch.setattr(fastdds, "__file__", str(installed))
+        monkeypatch.setattr(fastdds.sys, "prefix", str(tmp_path / "venv"))
         environment = {"AMENT_PREFIX_PATH": f"{tmp_path / 'other'}:{tmp_path / 'install'}"}
         assert find_profile(environment) is None
         colcons = tmp_path / "install/share/sharpdepth_ros" / PROFILE

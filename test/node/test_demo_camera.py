@@ -11,9 +11,9 @@ import pytest
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from sharpdepth_ros.export.depth_files import write_rgb
-from sharpdepth_ros.node.camera_info import calibration_from_info, raw_camera_info
-from sharpdepth_ros.node.demo_camera import folder_frames, synthetic_frames
+from sharpdepth_ros.demo.camera import folder_frames, synthetic_frames
+from sharpdepth_ros.io.depth_files import write_rgb
+from sharpdepth_ros.messages.camera_info import calibration_from_info, raw_camera_info
 
 SIZE, SEED, RATE = (64, 48), 4, 20.0
 
@@ -22,7 +22,7 @@ SIZE, SEED, RATE = (64, 48), 4, 20.0
 def test_its_video_begins_with_the_first_subscriber(topic, kind, start_process, peer):
     values = {"width": SIZE[0], "height": SIZE[1], "seed": SEED, "rate": RATE}
     parameters = [a for name, value in values.items() for a in ("-p", f"{name}:={value}")]
-    start_process("-m", "sharpdepth_ros.node.demo_camera", "--ros-args", *parameters)
+    start_process("-m", "sharpdepth_ros.demo.camera", "--ros-args", *parameters)
     peer.wait_until(lambda: peer.node.count_publishers(topic) > 0)
     time.sleep(10 / RATE)  # it would be ten pictures further
     peer.listen(topic, kind, reliable=False).wait_for_count(1)
@@ -68,14 +68,12 @@ def test_the_images_of_a_folder_come_raw_with_the_lens_in_camera_info(tmp_path):
 
 
 def test_a_subscriber_that_asks_for_reliable_messages_is_served(start_process, peer):
-    start_process("-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", "rate:=20")
+    start_process("-m", "sharpdepth_ros.demo.camera", "--ros-args", "-p", "rate:=20")
     peer.listen("camera_info", CameraInfo, reliable=True).wait_for_count(1)
     peer.listen("image", Image, reliable=True).wait_for_count(1)
 
 
 def test_a_value_of_another_type_is_named(start_process, peer):
-    camera = start_process(
-        "-m", "sharpdepth_ros.node.demo_camera", "--ros-args", "-p", "width:=wide"
-    )
+    camera = start_process("-m", "sharpdepth_ros.demo.camera", "--ros-args", "-p", "width:=wide")
     assert camera.process.wait(60) == 2
     assert camera.log == "sharpdepth_camera: width is of type integer, got 'wide'\n"

@@ -11,7 +11,7 @@ import pytest
 from rclpy import get_rmw_implementation_identifier
 
 from sharpdepth_ros.doctor import ros
-from sharpdepth_ros.node.launching import find_profile, large_message_environment
+from sharpdepth_ros.node.fastdds import find_profile, large_message_environment
 
 from .conftest import wait_until
 

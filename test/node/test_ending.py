@@ -18,7 +18,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (pip install .[ros])")
 MANY_ENDINGS = """
 import os, signal, threading, rclpy
 from rclpy.signals import SignalHandlerOptions
-from sharpdepth_ros.node.ending import SIGNALS, EndRequest, spin
+from sharpdepth_ros.node.shutdown import SIGNALS, EndRequest, spin
 
 for i in range(150):
     end = EndRequest(deadline=600)
@@ -38,7 +38,7 @@ os._exit(0)
 
 STUCK = """
 import sys, time
-from sharpdepth_ros.node.ending import EndRequest
+from sharpdepth_ros.node.shutdown import EndRequest
 
 end = EndRequest(deadline=0.2)
 end.call(lambda: print("asked", flush=True))
@@ -48,7 +48,7 @@ time.sleep(600)
 
 STUCK_IN_C = """
 import ctypes, time
-from sharpdepth_ros.node.ending import EndRequest
+from sharpdepth_ros.node.shutdown import EndRequest
 
 end = EndRequest(deadline=0.2)
 end.call(lambda: print("asked", flush=True))
@@ -61,7 +61,7 @@ ctypes.PyDLL(None).sleep(600)  # keeps Python's lock, as rclpy does while it des
 
 DEAF = """
 import os, signal, threading
-from sharpdepth_ros.node.ending import EndRequest
+from sharpdepth_ros.node.shutdown import EndRequest
 
 told = threading.Event()
 def hook(event):

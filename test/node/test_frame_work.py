@@ -6,7 +6,7 @@ import torch
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install .[ros])")
 
-from sharpdepth_ros.node.frame_work import _is_out_of_memory
+from sharpdepth_ros.node.frame_handler import _is_out_of_memory
 
 
 def test_a_tensor_larger_than_the_machine_is_out_of_memory():

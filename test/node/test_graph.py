@@ -9,8 +9,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from sharpdepth_ros.node.inputs import Inputs
-from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.node.subscriptions import Inputs
+from sharpdepth_ros.processing.parameters import Parameters
 
 from .conftest import camera_info, image, picture, wait_until
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sharpdepth_ros.node.parameters import SPECS
+from sharpdepth_ros.processing.parameters import SPECS
 
 from .conftest import wait_until
 
@@ -25,7 +25,7 @@ def start(module, *arguments, **environment):
 
 
 @pytest.mark.parametrize(
-    "module", ["sharpdepth_ros.node.main", "sharpdepth_ros.node.demo_camera", "sharpdepth_ros.cli"]
+    "module", ["sharpdepth_ros.node.main", "sharpdepth_ros.demo.camera", "sharpdepth_ros.cli"]
 )
 def test_a_domain_that_does_not_exist_is_named(module):
     arguments = ["demo", "--frames", "1"] if module == "sharpdepth_ros.cli" else []

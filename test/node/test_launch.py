@@ -12,8 +12,8 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEn
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 from launch_ros.actions import Node
 
-import sharpdepth_ros.node.launching as launching
-from sharpdepth_ros.node.parameters import SPECS
+import sharpdepth_ros.node.launch_arguments as launching
+from sharpdepth_ros.processing.parameters import SPECS
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 

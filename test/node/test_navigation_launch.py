@@ -21,9 +21,9 @@ from launch.launch_description_sources import get_launch_description_from_python
 from launch_ros.actions import Node
 from launch_ros.utilities import evaluate_parameters
 
-from sharpdepth_ros.node import launching
+from sharpdepth_ros.node import launch_arguments as launching
 from sharpdepth_ros.node.lifecycle_bond import manager_parameters
-from sharpdepth_ros.node.parameters import SPECS
+from sharpdepth_ros.processing.parameters import SPECS
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "launch/navigation.launch.py"

@@ -8,10 +8,10 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (pip install .[ros])")
 
 
-from sharpdepth_ros.node.parameter_files import Overrides  # noqa: E402
 from sharpdepth_ros.node.parameter_server import ParameterServer  # noqa: E402
-from sharpdepth_ros.node.parameters import SPECS, Parameters  # noqa: E402
 from sharpdepth_ros.node.start_arguments import ignored, started_with  # noqa: E402
+from sharpdepth_ros.processing.parameter_files import Overrides  # noqa: E402
+from sharpdepth_ros.processing.parameters import SPECS, Parameters  # noqa: E402
 from sharpdepth_ros.recordings.bags.node_parameters import read_parameters  # noqa: E402
 
 

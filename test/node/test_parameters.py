@@ -7,7 +7,7 @@ import pytest
 from rcl_interfaces.srv import DescribeParameters, GetParameters
 from sensor_msgs.msg import Image
 
-from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, TYPE_NAMES, Parameters
+from sharpdepth_ros.processing.parameters import DEFAULTS, SPECS, TYPE_NAMES, Parameters
 
 from .conftest import camera_info, image, parameter_value, picture
 

@@ -9,9 +9,9 @@ import torch
 from diffusers import AutoencoderTiny
 
 from sharpdepth_ros import SharpDepthPipeline
-from sharpdepth_ros.models.checkpoint_files import CheckpointError
+from sharpdepth_ros.models.safe_loading import CheckpointError
 from sharpdepth_ros.models.tiny_vae import TinyVae, load_tiny_vae
-from sharpdepth_ros.pipeline.draft_memory import DraftMemory
+from sharpdepth_ros.pipeline.generator_cache import DraftMemory
 from sharpdepth_ros.pipeline.presets import PRESETS, Preset
 from sharpdepth_ros.refiners.discrepancy import DepthRange
 

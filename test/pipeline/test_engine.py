@@ -9,8 +9,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sharpdepth_ros import SharpDepthPipeline
+from sharpdepth_ros.models.constant_folding import FoldedDiffusion, can_fold, sharing_copy
 from sharpdepth_ros.models.diffusion import DepthDiffusion, load_depth_diffusion
-from sharpdepth_ros.models.folding import FoldedDiffusion, can_fold, sharing_copy
 from sharpdepth_ros.models.metric import MetricDepth
 from sharpdepth_ros.pipeline.cuda_graphs import ReplayedCalls
 from sharpdepth_ros.pipeline.engine import Engine, EngineOptions

@@ -10,8 +10,8 @@ from PIL import Image
 
 from sharpdepth_ros.cli import main
 from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.io.intrinsics_files import read_intrinsics
 from sharpdepth_ros.recordings.images import Once, read_picture
-from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 
 FAST = ["--device", "cpu", "--processing-resolution", "64", "--mode", "metric"]
 W, H = 320, 240

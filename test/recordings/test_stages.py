@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from sharpdepth_ros.recordings.stages import Picture, batches_of, run_jobs
+from sharpdepth_ros.recordings.prefetch import Picture, batches_of, run_jobs
 
 
 def _picture(number, size=(4, 6)):

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from sharpdepth_ros.cli import main
-from sharpdepth_ros.export.colormap import colorize_depth
-from sharpdepth_ros.pipeline.processes import Processes
-from sharpdepth_ros.recordings.intrinsics_files import GivenCamera, read_intrinsics
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.io.colormap import colorize_depth
+from sharpdepth_ros.io.intrinsics_files import GivenCamera, read_intrinsics
+from sharpdepth_ros.pipeline.distributed import Processes
+from sharpdepth_ros.recordings.run_problems import Problems
 from sharpdepth_ros.recordings.videos.side_by_side import SideBySide
 
 av = pytest.importorskip("av", reason="needs PyAV (.[recordings])")

@@ -11,7 +11,7 @@ import torch
 
 from sharpdepth_ros import SharpDepthPipeline
 from sharpdepth_ros.models.diffusion import load_depth_diffusion
-from sharpdepth_ros.pipeline.overflow import OverflowWatch
+from sharpdepth_ros.pipeline.fp16_overflow import OverflowWatch
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
 

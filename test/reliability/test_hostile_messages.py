@@ -29,10 +29,11 @@ from sensor_msgs.msg import (
     RegionOfInterest,
 )
 
-from sharpdepth_ros.node.images import ENCODINGS
-from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.point_cloud import PointCloudWriter
-from sharpdepth_ros.node.processing import BadInput, Demand, Frame, FrameProcessor
+from sharpdepth_ros.messages.images import ENCODINGS
+from sharpdepth_ros.messages.point_cloud import PointCloudWriter
+from sharpdepth_ros.processing.frame import BadInput, Demand, Frame
+from sharpdepth_ros.processing.frame_processor import FrameProcessor
+from sharpdepth_ros.processing.parameters import Parameters
 
 from .conftest import add_line
 

@@ -14,17 +14,17 @@ import torch
 import yaml
 
 from sharpdepth_ros.evaluation.datasets.folder import FolderDataset
-from sharpdepth_ros.evaluation.files import read_depth, read_mask
-from sharpdepth_ros.export.depth_files import read_array, read_rgb, write_rgb
-from sharpdepth_ros.models.checkpoint_files import CheckpointError
-from sharpdepth_ros.node.parameters import Parameters
+from sharpdepth_ros.evaluation.depth_readers import read_depth, read_mask
+from sharpdepth_ros.io.depth_files import read_array, read_rgb, write_rgb
+from sharpdepth_ros.io.intrinsics_files import read_intrinsics
+from sharpdepth_ros.models.safe_loading import CheckpointError
+from sharpdepth_ros.processing.parameters import Parameters
 from sharpdepth_ros.recordings.images import read_picture
-from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 from sharpdepth_ros.synthetic import SampleOptions, read_frame, write_dataset
 from sharpdepth_ros.training import train
-from sharpdepth_ros.training.checkpoints import checkpoints_of
 from sharpdepth_ros.training.config import load_config
 from sharpdepth_ros.training.disk_cache import DiskCache
+from sharpdepth_ros.training.run_checkpoints import checkpoints_of
 from sharpdepth_ros.training.stages.vae import VaeOptions
 from sharpdepth_ros.viewing.result_run import run_of_results
 

@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sharpdepth_ros import load_metric_model
-from sharpdepth_ros.models import checkpoint_files
-from sharpdepth_ros.models.checkpoint_files import CheckpointError
+from sharpdepth_ros.models import safe_loading as checkpoint_files
 from sharpdepth_ros.models.diffusion import load_depth_diffusion
 from sharpdepth_ros.models.marigold import load_marigold
 from sharpdepth_ros.models.prompt_cache import prompt_embedding_once
+from sharpdepth_ros.models.safe_loading import CheckpointError
 from sharpdepth_ros.models.tiny_vae import load_tiny_vae
 from sharpdepth_ros.pipeline.compile_cache import FOLDER_VARIABLE, use_compile_cache
 from sharpdepth_ros.weights.home import bundled_folder, weights_home

@@ -14,8 +14,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.node.processing import Frame, FrameResult
 from sharpdepth_ros.node.snapshot import write_snapshot
+from sharpdepth_ros.processing.frame import Frame, FrameResult
 
 NAMES = ["../../outside", "/etc/outside", "a/../../b", "x" * 5000, "", "\\..\\..", "~/x", "$HOME"]
 

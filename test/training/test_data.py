@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
+from sharpdepth_ros.io.intrinsics_files import read_intrinsics
 from sharpdepth_ros.training.config import DataConfig
 from sharpdepth_ros.training.data import collate, fit_to, largest_window, open_data
-from sharpdepth_ros.training.order import BatchOrder, SampleKey
+from sharpdepth_ros.training.sampler import BatchOrder, SampleKey
 
 
 @pytest.fixture

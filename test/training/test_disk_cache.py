@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from sharpdepth_ros.synthetic import SampleOptions, write_dataset
 from sharpdepth_ros.training import train
-from sharpdepth_ros.training.checkpoints import checkpoints_of
 from sharpdepth_ros.training.disk_cache import DiskCache, content_key
+from sharpdepth_ros.training.run_checkpoints import checkpoints_of
 from sharpdepth_ros.training.stages.lotus import LotusStage
 from sharpdepth_ros.training.stages.sharpen import SharpenStage
 

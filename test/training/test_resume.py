@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from sharpdepth_ros import SharpDepthPipeline, load_metric_model
-from sharpdepth_ros.export.depth_files import write_rgb
+from sharpdepth_ros.io.depth_files import write_rgb
 from sharpdepth_ros.training import train
-from sharpdepth_ros.training.checkpoint_folder import require_written, write_trained
-from sharpdepth_ros.training.checkpoints import (
+from sharpdepth_ros.training.diffusers_folder import require_written, write_trained
+from sharpdepth_ros.training.run_checkpoints import (
     CheckpointNotWritten,
     checkpoints_of,
     write_checkpoint,

@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL
 
 from sharpdepth_ros.models.tiny_vae import load_tiny_vae
 from sharpdepth_ros.training import train
-from sharpdepth_ros.training.checkpoint_folder import last_checkpoint, load_for_training
+from sharpdepth_ros.training.diffusers_folder import last_checkpoint, load_for_training
 
 
 def test_its_latents_come_nearer_to_the_teachers_and_it_fits_the_checkpoint(stack, tmp_path):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from sharpdepth_ros import SharpDepthPipeline, load_metric_model
 from sharpdepth_ros.cli import main
 from sharpdepth_ros.training import train, trainer
-from sharpdepth_ros.training.checkpoints import (
+from sharpdepth_ros.training.run_checkpoints import (
     CheckpointNotWritten,
     checkpoints_of,
     write_checkpoint,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from plyfile import PlyData, PlyElement
 
-from sharpdepth_ros.export.depth_files import write_ply
 from sharpdepth_ros.geometry.unproject import unproject
+from sharpdepth_ros.io.depth_files import write_ply
 from sharpdepth_ros.viewing.clouds import cloud_of_depth, read_cloud
 from sharpdepth_ros.viewing.messages import cloud_of
 

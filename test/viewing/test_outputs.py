@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from sharpdepth_ros.cli import main
-from sharpdepth_ros.export.depth_files import write_ply
 from sharpdepth_ros.geometry.camera import CameraModel
 from sharpdepth_ros.geometry.unproject import unproject
+from sharpdepth_ros.io.depth_files import write_ply
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.pipeline.timing import StageTimer
 from sharpdepth_ros.recordings.images import write_depth_files

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sharpdepth_ros.cli import main
-from sharpdepth_ros.export.colormap import colorize_depth
+from sharpdepth_ros.io.colormap import colorize_depth
 from sharpdepth_ros.pipeline.output import SharpDepthOutput
 from sharpdepth_ros.pipeline.timing import StageTimer
 from sharpdepth_ros.recordings.images import write_depth_files

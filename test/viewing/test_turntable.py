@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from sharpdepth_ros.cli import main
-from sharpdepth_ros.export.depth_files import read_rgb, write_ply
 from sharpdepth_ros.geometry.unproject import unproject
+from sharpdepth_ros.io.depth_files import read_rgb, write_ply
 from sharpdepth_ros.viewing.turntable import GAP, View, beside, labelled, turn
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import read_rgb
+from sharpdepth_ros.io.depth_files import read_rgb
 
 Crop = tuple[float, float, float, float]
 """Top, bottom, left, right as shares of the height and width."""

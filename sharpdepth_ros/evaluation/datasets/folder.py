@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, MissingData, Sample
-from sharpdepth_ros.evaluation.files import SUFFIXES, read_depth, read_mask
-from sharpdepth_ros.export.depth_files import FAR_METRES, MILLIMETRES
+from sharpdepth_ros.evaluation.depth_readers import SUFFIXES, read_depth, read_mask
+from sharpdepth_ros.io.depth_files import FAR_METRES, MILLIMETRES
+from sharpdepth_ros.io.intrinsics_files import SUFFIXES as CAMERA_SUFFIXES
+from sharpdepth_ros.io.intrinsics_files import read_intrinsics
 from sharpdepth_ros.recordings.images import SUFFIXES as IMAGE_SUFFIXES
-from sharpdepth_ros.recordings.intrinsics_files import SUFFIXES as CAMERA_SUFFIXES
-from sharpdepth_ros.recordings.intrinsics_files import read_intrinsics
 
 MASK_SUFFIXES = (".png", ".npy")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, Sample, everywhere
-from sharpdepth_ros.evaluation.files import read_cam, read_dpt
+from sharpdepth_ros.evaluation.depth_readers import read_cam, read_dpt
 
 
 class Sintel(DepthDataset):

@@ -8,7 +8,7 @@ import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, Sample, everywhere, pinhole
 from sharpdepth_ros.evaluation.datasets.unrealstereo4k import depth_from_disparity
-from sharpdepth_ros.evaluation.files import read_dsp5
+from sharpdepth_ros.evaluation.depth_readers import read_dsp5
 
 BASELINE = 0.065
 """Metres between the cameras."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, Sample, everywhere, pinhole
-from sharpdepth_ros.export.depth_files import read_array
+from sharpdepth_ros.io.depth_files import read_array
 
 CAMERA = (1920.0, 1920.0, 1920.0, 1080.0)
 BASELINE = 0.5

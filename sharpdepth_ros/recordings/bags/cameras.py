@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.topics import CAMERA_INFO, IMAGE, camera_info_beside
+from sharpdepth_ros.messages.depth_images import is_depth
+from sharpdepth_ros.messages.topics import CAMERA_INFO, IMAGE, camera_info_beside
+from sharpdepth_ros.processing.parameters import Parameters
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
-from sharpdepth_ros.recordings.bags.depth_images import is_depth
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
 

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Writer
 
-from sharpdepth_ros.node.depth_messages import DepthMessages, demand_of
-from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.processing import BadInput, Frame, FrameProcessor, FrameResult
-from sharpdepth_ros.node.topics import (
+from sharpdepth_ros.io.intrinsics_files import GivenCamera
+from sharpdepth_ros.messages.topics import (
     DEPTH,
     DEPTH_CAMERA_INFO,
     DISCREPANCY,
@@ -29,6 +27,10 @@ from sharpdepth_ros.node.topics import (
     PREVIEW,
 )
 from sharpdepth_ros.pipeline.provenance import model_facts
+from sharpdepth_ros.processing.depth_messages import DepthMessages, demand_of
+from sharpdepth_ros.processing.frame import BadInput, Frame, FrameResult
+from sharpdepth_ros.processing.frame_processor import FrameProcessor
+from sharpdepth_ros.processing.parameters import Parameters
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
 from sharpdepth_ros.recordings.bags.cameras import Camera
 from sharpdepth_ros.recordings.bags.definitions import add_topic, is_known
@@ -36,8 +38,7 @@ from sharpdepth_ros.recordings.bags.frames import CameraStream, Recorded, Select
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
 from sharpdepth_ros.recordings.bags.work_folder import BagForm, WorkFolder
-from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.recordings.run_problems import Problems
 
 if TYPE_CHECKING:
     from sharpdepth_ros.pipeline.sharpdepth import SharpDepthPipeline

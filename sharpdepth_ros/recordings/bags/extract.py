@@ -29,26 +29,27 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sharpdepth_ros.export.depth_files import (
+from sharpdepth_ros.geometry.camera import CameraModel
+from sharpdepth_ros.io.atomic_files import written_whole
+from sharpdepth_ros.io.depth_files import (
     doubt_about,
     without_orientation,
     write_npy,
     write_rgb,
 )
-from sharpdepth_ros.export.whole_files import written_whole
-from sharpdepth_ros.geometry.camera import CameraModel
-from sharpdepth_ros.node.images import is_mosaic, message_to_rgb
-from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.processing import BadInput, CameraPictures, Frame
-from sharpdepth_ros.node.time_synchronizers import ApproximateTimeSynchronizer, SimpleFilter
+from sharpdepth_ros.io.intrinsics_files import GivenCamera
+from sharpdepth_ros.messages.depth_images import depth_of_message
+from sharpdepth_ros.messages.images import is_mosaic, message_to_rgb
+from sharpdepth_ros.messages.time_synchronizers import ApproximateTimeSynchronizer, SimpleFilter
+from sharpdepth_ros.processing.decoding import CameraPictures
+from sharpdepth_ros.processing.frame import BadInput, Frame
+from sharpdepth_ros.processing.parameters import Parameters
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
 from sharpdepth_ros.recordings.bags.cameras import Camera
-from sharpdepth_ros.recordings.bags.depth_images import depth_of_message
 from sharpdepth_ros.recordings.bags.frames import CameraStream, Recorded, Selection, recorded
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
-from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
-from sharpdepth_ros.recordings.problems import BAD_INPUT, Problems
+from sharpdepth_ros.recordings.run_problems import BAD_INPUT, Problems
 
 #: Frames, and depth images, that wait for their other half.
 _QUEUE = 30

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sharpdepth_ros.node.camera_info import raw_camera_info
-from sharpdepth_ros.node.images import size_of
-from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.processing import Frame
-from sharpdepth_ros.node.synchronisation import make_synchroniser
-from sharpdepth_ros.node.time_synchronizers import stamp_of
+from sharpdepth_ros.io.intrinsics_files import GivenCamera
+from sharpdepth_ros.messages.camera_info import raw_camera_info
+from sharpdepth_ros.messages.images import size_of
+from sharpdepth_ros.messages.time_synchronizers import stamp_of
+from sharpdepth_ros.processing.frame import Frame
+from sharpdepth_ros.processing.parameters import Parameters
+from sharpdepth_ros.processing.synchronizer import make_synchroniser
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
 from sharpdepth_ros.recordings.bags.cameras import Camera
 from sharpdepth_ros.recordings.bags.reading import Bag
 from sharpdepth_ros.recordings.bags.topic import Topic
-from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.recordings.run_problems import Problems
 
 #: Numbers from here on are a Unix time in seconds (1973), below they count from the bag's begin.
 _UNIX_TIME = 1e8

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sharpdepth_ros.node.parameter_files import Overrides
-from sharpdepth_ros.node.parameters import SPECS, Parameters
+from sharpdepth_ros.processing.parameter_files import Overrides
+from sharpdepth_ros.processing.parameters import SPECS, Parameters
 
 
 def read_parameters(

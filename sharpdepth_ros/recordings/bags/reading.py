@@ -18,7 +18,7 @@ from rosbags.rosbag2.metadata import parse_qos
 
 from sharpdepth_ros.recordings.bags.salvage import DamagedMcap, DamagedSqlite, Raw, has_journal
 from sharpdepth_ros.recordings.bags.topic import Topic
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.recordings.run_problems import Problems
 
 STORAGES = {".db3": "sqlite3", ".mcap": "mcap"}
 #: Bytes. A message announces its size before it is unpacked, and that much memory is taken for it.

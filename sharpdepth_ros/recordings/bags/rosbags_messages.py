@@ -19,7 +19,7 @@ from rosbags.interfaces import (
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
-from sharpdepth_ros.node.message_types import MessageTypes
+from sharpdepth_ros.messages.message_types import MessageTypes
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"

@@ -25,7 +25,7 @@ from rosbags.rosbag2.errors import ReaderError
 from rosbags.rosbag2.metadata import parse_qos
 
 from sharpdepth_ros.recordings.bags.topic import Topic
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.recordings.run_problems import Problems
 
 #: Rows that are tried behind one that cannot be read, in steps that double.
 _FURTHEST_STEP = 2**24

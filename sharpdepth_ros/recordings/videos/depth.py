@@ -15,14 +15,13 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from sharpdepth_ros.export.colormap import NEAR_FAR_QUANTILES
-from sharpdepth_ros.export.whole_files import written_whole
-from sharpdepth_ros.pipeline.processes import Processes
+from sharpdepth_ros.io.atomic_files import written_whole
+from sharpdepth_ros.io.colormap import NEAR_FAR_QUANTILES
+from sharpdepth_ros.io.intrinsics_files import GivenCamera
+from sharpdepth_ros.pipeline.distributed import Processes
 from sharpdepth_ros.pipeline.provenance import changes
 from sharpdepth_ros.recordings.images import picture_of, why_again, write_depth_files
-from sharpdepth_ros.recordings.intrinsics_files import GivenCamera
-from sharpdepth_ros.recordings.problems import Problems
-from sharpdepth_ros.recordings.stages import (
+from sharpdepth_ros.recordings.prefetch import (
     FAILURES,
     Done,
     Infer,
@@ -30,6 +29,7 @@ from sharpdepth_ros.recordings.stages import (
     infer_pictures,
     run_jobs,
 )
+from sharpdepth_ros.recordings.run_problems import Problems
 from sharpdepth_ros.recordings.videos.reading import Video, VideoFrame
 from sharpdepth_ros.recordings.videos.side_by_side import SideBySide
 from sharpdepth_ros.recordings.videos.writing import PieceOfVideo, frame_times, join_pieces

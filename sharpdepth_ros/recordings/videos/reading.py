@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from sharpdepth_ros.recordings.problems import Problems
+from sharpdepth_ros.recordings.run_problems import Problems
 
 #: Decoded frames that wait for the model.
 _AHEAD = 8

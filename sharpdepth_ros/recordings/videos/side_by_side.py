@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sharpdepth_ros.export.colormap import colorize_depth
+from sharpdepth_ros.io.colormap import colorize_depth
 
 _BAR = 16
 _MARGIN = 8

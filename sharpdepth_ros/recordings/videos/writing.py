@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from sharpdepth_ros.export.whole_files import written_whole
+from sharpdepth_ros.io.atomic_files import written_whole
 
 #: H.264 that every browser and player shows. No frame refers to a later one, so that pieces join.
 _OPTIONS = {"crf": "18", "preset": "veryfast", "bf": "0"}

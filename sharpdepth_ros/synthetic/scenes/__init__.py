@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..scene import Scene
-from .corridor import make_corridor
-from .room import make_room
-from .shapes import make_shapes
-from .street import make_street
+from sharpdepth_ros.synthetic.scene import Scene
+from sharpdepth_ros.synthetic.scenes.corridor import make_corridor
+from sharpdepth_ros.synthetic.scenes.room import make_room
+from sharpdepth_ros.synthetic.scenes.shapes import make_shapes
+from sharpdepth_ros.synthetic.scenes.street import make_street
 
 _MAKERS: dict[str, Callable[[int], Scene]] = {
     "room": make_room,

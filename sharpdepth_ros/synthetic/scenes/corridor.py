@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..builder import Material, SceneBuilder
-from ..lighting import Lamp
-from ..scene import Ambient, Motion, Scene
-from . import furniture as f
-from .palette import metal, paint, pick, scaled, srgb, tone, wood
-from .people import person
+from sharpdepth_ros.synthetic.builder import Material, SceneBuilder
+from sharpdepth_ros.synthetic.lighting import Lamp
+from sharpdepth_ros.synthetic.scene import Ambient, Motion, Scene
+from sharpdepth_ros.synthetic.scenes import furniture as f
+from sharpdepth_ros.synthetic.scenes.palette import metal, paint, pick, scaled, srgb, tone, wood
+from sharpdepth_ros.synthetic.scenes.people import person
 
 
 def make_corridor(seed: int) -> Scene:

@@ -11,9 +11,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..builder import Material, SceneBuilder
-from .palette import fabric, metal, paint, pick, print_, scaled, srgb, tone, wood
-from .vegetation import leaf_material, leaves
+from sharpdepth_ros.synthetic.builder import Material, SceneBuilder
+from sharpdepth_ros.synthetic.scenes.palette import (
+    fabric,
+    metal,
+    paint,
+    pick,
+    print_,
+    scaled,
+    srgb,
+    tone,
+    wood,
+)
+from sharpdepth_ros.synthetic.scenes.vegetation import leaf_material, leaves
 
 LAMP_SHADE = Material("plain", (srgb(1.0, 0.93, 0.8),), emission=2.5)
 

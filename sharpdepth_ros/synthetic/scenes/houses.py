@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..builder import Colour, Material, SceneBuilder
-from .palette import IRON, pick, scaled, srgb, tone
+from sharpdepth_ros.synthetic.builder import Colour, Material, SceneBuilder
+from sharpdepth_ros.synthetic.scenes.palette import IRON, pick, scaled, srgb, tone
 
 
 def house(b: SceneBuilder, rng: np.random.Generator, width: float, height: float) -> None:

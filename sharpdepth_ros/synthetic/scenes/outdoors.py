@@ -9,9 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..builder import Material, SceneBuilder
-from .palette import IRON, metal, paint, pick, scaled, srgb, tone, wood
-from .vegetation import leaf_material, leaves
+from sharpdepth_ros.synthetic.builder import Material, SceneBuilder
+from sharpdepth_ros.synthetic.scenes.palette import (
+    IRON,
+    metal,
+    paint,
+    pick,
+    scaled,
+    srgb,
+    tone,
+    wood,
+)
+from sharpdepth_ros.synthetic.scenes.vegetation import leaf_material, leaves
 
 _GLASS = Material("plain", (srgb(0.1, 0.13, 0.16),), gloss=0.75)
 _RUBBER = Material("plain", (srgb(0.09, 0.09, 0.09),))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..builder import Colour, Material
+from sharpdepth_ros.synthetic.builder import Colour, Material
 
 
 def srgb(red: float, green: float, blue: float) -> Colour:

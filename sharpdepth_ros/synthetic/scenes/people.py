@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..builder import Material, SceneBuilder
-from .palette import fabric, srgb, tone
+from sharpdepth_ros.synthetic.builder import Material, SceneBuilder
+from sharpdepth_ros.synthetic.scenes.palette import fabric, srgb, tone
 
 
 def person(b: SceneBuilder, rng: np.random.Generator) -> None:

@@ -7,13 +7,13 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from ..builder import Material, SceneBuilder
-from ..lighting import Lamp, Sky, Sun
-from ..scene import Ambient, Motion, Scene
-from . import furniture as f
-from .palette import fabric, metal, pick, scaled, srgb, tone, wood
-from .sky import random_sky
-from .vegetation import leaf_material
+from sharpdepth_ros.synthetic.builder import Material, SceneBuilder
+from sharpdepth_ros.synthetic.lighting import Lamp, Sky, Sun
+from sharpdepth_ros.synthetic.scene import Ambient, Motion, Scene
+from sharpdepth_ros.synthetic.scenes import furniture as f
+from sharpdepth_ros.synthetic.scenes.palette import fabric, metal, pick, scaled, srgb, tone, wood
+from sharpdepth_ros.synthetic.scenes.sky import random_sky
+from sharpdepth_ros.synthetic.scenes.vegetation import leaf_material
 
 
 def make_room(seed: int) -> Scene:

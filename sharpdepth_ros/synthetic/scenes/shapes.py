@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..builder import Material, SceneBuilder
-from ..lighting import Lamp, Sun
-from ..scene import Ambient, Scene
-from ..textures import texture_names
-from .palette import pick, srgb, tone
-from .sky import random_sky
-from .vegetation import leaf_material, leaves
+from sharpdepth_ros.synthetic.builder import Material, SceneBuilder
+from sharpdepth_ros.synthetic.lighting import Lamp, Sun
+from sharpdepth_ros.synthetic.scene import Ambient, Scene
+from sharpdepth_ros.synthetic.scenes.palette import pick, srgb, tone
+from sharpdepth_ros.synthetic.scenes.sky import random_sky
+from sharpdepth_ros.synthetic.scenes.vegetation import leaf_material, leaves
+from sharpdepth_ros.synthetic.textures import texture_names
 
 
 def make_shapes(seed: int) -> Scene:

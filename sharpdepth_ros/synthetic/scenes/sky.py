@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..lighting import Sky, Sun
-from .palette import srgb
+from sharpdepth_ros.synthetic.lighting import Sky, Sun
+from sharpdepth_ros.synthetic.scenes.palette import srgb
 
 
 def random_sky(rng: np.random.Generator, low_sun: bool = False) -> Sky:

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..builder import Material, SceneBuilder
-from ..scene import Ambient, Motion, Scene
-from . import outdoors as o
-from .furniture import bin_
-from .houses import house
-from .palette import pick, scaled, srgb, tone
-from .people import person
-from .sky import random_sky
-from .vegetation import bush, conifer, street_tree, tree
+from sharpdepth_ros.synthetic.builder import Material, SceneBuilder
+from sharpdepth_ros.synthetic.scene import Ambient, Motion, Scene
+from sharpdepth_ros.synthetic.scenes import outdoors as o
+from sharpdepth_ros.synthetic.scenes.furniture import bin_
+from sharpdepth_ros.synthetic.scenes.houses import house
+from sharpdepth_ros.synthetic.scenes.palette import pick, scaled, srgb, tone
+from sharpdepth_ros.synthetic.scenes.people import person
+from sharpdepth_ros.synthetic.scenes.sky import random_sky
+from sharpdepth_ros.synthetic.scenes.vegetation import bush, conifer, street_tree, tree
 
 _HALF_LENGTH = 40.0
 

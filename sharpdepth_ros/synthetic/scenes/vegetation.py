@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..builder import Material, SceneBuilder
-from .palette import scaled, srgb, tone, wood
+from sharpdepth_ros.synthetic.builder import Material, SceneBuilder
+from sharpdepth_ros.synthetic.scenes.palette import scaled, srgb, tone, wood
 
 
 def leaf_material(rng: np.random.Generator) -> Material:

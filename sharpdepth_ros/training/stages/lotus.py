@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import nn
 
-from sharpdepth_ros.models.checkpoint_files import load_network
+from sharpdepth_ros.models.safe_loading import load_network
 from sharpdepth_ros.models.weights_digest import weights_digest
 from sharpdepth_ros.refiners.discrepancy import DepthRange
-from sharpdepth_ros.training.checkpoint_folder import (
+from sharpdepth_ros.training.config import Channels, Count, Positive
+from sharpdepth_ros.training.data import Batch
+from sharpdepth_ros.training.diffusers_folder import (
     SmallBase,
     find_checkpoint,
     last_checkpoint,
@@ -20,8 +22,6 @@ from sharpdepth_ros.training.checkpoint_folder import (
     small_unet,
     write_trained,
 )
-from sharpdepth_ros.training.config import Channels, Count, Positive
-from sharpdepth_ros.training.data import Batch
 from sharpdepth_ros.training.disk_cache import DiskCache, content_key
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from sharpdepth_ros.models.small_metric import NAME, SmallMetric
-from sharpdepth_ros.training.checkpoint_folder import require_written
 from sharpdepth_ros.training.config import Channels, Count, Positive, Size
 from sharpdepth_ros.training.data import Batch
+from sharpdepth_ros.training.diffusers_folder import require_written
 from sharpdepth_ros.training.losses import log_l1
 
 

@@ -14,14 +14,14 @@ from sharpdepth_ros.models.diffusion import DepthDiffusion
 from sharpdepth_ros.models.registry import load_metric_model
 from sharpdepth_ros.refiners import sharpdepth as method
 from sharpdepth_ros.refiners.discrepancy import Gate
-from sharpdepth_ros.training.checkpoint_folder import (
+from sharpdepth_ros.training.config import Count, Natural, Share, Weight
+from sharpdepth_ros.training.data import Batch, mirror
+from sharpdepth_ros.training.diffusers_folder import (
     find_checkpoint,
     folder_digest,
     load_for_training,
     write_trained,
 )
-from sharpdepth_ros.training.config import Count, Natural, Share, Weight
-from sharpdepth_ros.training.data import Batch, mirror
 from sharpdepth_ros.training.disk_cache import DiskCache
 from sharpdepth_ros.training.ema import Ema
 from sharpdepth_ros.training.losses import noise_aware_reconstruction, sds_distillation

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import nn
 
-from sharpdepth_ros.models.checkpoint_files import load_network
+from sharpdepth_ros.models.safe_loading import load_network
 from sharpdepth_ros.models.tiny_vae import save_tiny_vae
 from sharpdepth_ros.models.weights_digest import weights_digest
 from sharpdepth_ros.training.augmentation import random_part_of_range
-from sharpdepth_ros.training.checkpoint_folder import last_checkpoint, require_written
 from sharpdepth_ros.training.config import Count, Positive, Weight
 from sharpdepth_ros.training.data import Batch
+from sharpdepth_ros.training.diffusers_folder import last_checkpoint, require_written
 from sharpdepth_ros.training.losses import edge_l1
 
 NOISE = 0.1

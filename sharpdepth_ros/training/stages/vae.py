@@ -9,11 +9,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
-from sharpdepth_ros.models.checkpoint_files import load_network
+from sharpdepth_ros.models.safe_loading import load_network
 from sharpdepth_ros.training.augmentation import random_part_of_range
-from sharpdepth_ros.training.checkpoint_folder import last_checkpoint, save_network
 from sharpdepth_ros.training.config import Count, Positive, Weight
 from sharpdepth_ros.training.data import Batch
+from sharpdepth_ros.training.diffusers_folder import last_checkpoint, save_network
 from sharpdepth_ros.training.losses import edge_l1, kl_divergence
 
 MEMORY = 0.99

@@ -164,5 +164,5 @@ def digest(path: Path) -> str:
 def stand_in(monkeypatch):
     """Has `sharpdepth bag` run with the stand-in."""
     pipeline = StandIn()
-    monkeypatch.setattr("sharpdepth_ros.node.frame_work.build_pipeline", lambda _: pipeline)
+    monkeypatch.setattr("sharpdepth_ros.node.frame_handler.build_pipeline", lambda _: pipeline)
     return pipeline

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from sharpdepth_ros.cli import main
-from sharpdepth_ros.node import frame_work
+from sharpdepth_ros.node import frame_handler as frame_work
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sharpdepth_ros.evaluation.datasets.folder import FolderDataset
 from sharpdepth_ros.recordings.bags import rosbags_messages as messages
 from sharpdepth_ros.training.config import DataConfig
 from sharpdepth_ros.training.data import ImageFolder
-from sharpdepth_ros.training.order import SampleKey
+from sharpdepth_ros.training.sampler import SampleKey
 
 from .conftest import BEGIN, STEP, Bag, H, W, as_jpeg, camera_info, header, image, jpeg, picture
 

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import pytest
 
 from sharpdepth_ros.cli import main, recordings
-from sharpdepth_ros.node.parameters import DEFAULTS, SPECS, Parameters
+from sharpdepth_ros.processing.parameters import DEFAULTS, SPECS, Parameters
 from sharpdepth_ros.recordings.bags.cameras import choose_cameras
 from sharpdepth_ros.recordings.bags.depth import NOT_DECIDING, DepthRun
 from sharpdepth_ros.recordings.bags.frames import Selection

@@ -15,8 +15,9 @@ import pytest
 from rosbags.rosbag2 import Reader
 
 from sharpdepth_ros.cli import main
-from sharpdepth_ros.node.parameters import Parameters
-from sharpdepth_ros.node.processing import Demand, Frame, FrameProcessor
+from sharpdepth_ros.processing.frame import Demand, Frame
+from sharpdepth_ros.processing.frame_processor import FrameProcessor
+from sharpdepth_ros.processing.parameters import Parameters
 from sharpdepth_ros.recordings.bags import work_folder
 
 from .conftest import BEGIN, STEP, Bag, camera_info, digest, image, picture, read
@@ -125,7 +126,7 @@ def test_large_pieces_stay_the_files_of_one_bag(long_recording, tmp_path, monkey
     monkeypatch.undo()
     files = sorted(out.glob("*.mcap"))
     assert len(files) > FRAMES
-    monkeypatch.setattr("sharpdepth_ros.node.frame_work.build_pipeline", lambda _: stand_in)
+    monkeypatch.setattr("sharpdepth_ros.node.frame_handler.build_pipeline", lambda _: stand_in)
     assert main(["bag", str(long_recording), str(joined)]) == 0
     assert read(out) == read(joined)
     with Reader(out) as one, Reader(joined) as other:

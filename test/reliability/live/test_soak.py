@@ -17,12 +17,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image, PointCloud2
 
-from sharpdepth_ros.export.depth_files import write_rgb
-from sharpdepth_ros.node.launching import (
-    find_profile,
-    large_message_environment,
-    memory_environment,
-)
+from sharpdepth_ros.io.depth_files import write_rgb
+from sharpdepth_ros.node.fastdds import find_profile, large_message_environment, memory_environment
 from sharpdepth_ros.synthetic import SyntheticCamera
 
 from ...node.conftest import camera_info, image, picture
@@ -118,7 +114,7 @@ def test_an_hour_of_the_demo_leaves_the_node_as_it_was(
     node = start_node(preset=PRESET)
     camera = start_process(
         "-m",
-        "sharpdepth_ros.node.demo_camera",
+        "sharpdepth_ros.demo.camera",
         "--ros-args",
         *("-p", f"rate:={RATE}", "-p", f"images:={video}"),
     )

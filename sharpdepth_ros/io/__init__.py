@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files in and out: images, depth, point clouds, intrinsics."""
