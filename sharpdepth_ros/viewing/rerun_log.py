@@ -134,7 +134,8 @@ class RerunLog:
         self._recording.log("/", rr.ViewCoordinates.RDF, static=True)
 
     def log(self, frame: ViewFrame) -> None:
-        """Add a frame at its stamp, and at the next number."""
+        """Add a frame at its stamp, and at the next number; one larger than screens is thinned."""
+        frame = frame.thinned()
         recording = self._recording
         recording.reset_time()
         recording.set_time(FRAME, sequence=self.frames)

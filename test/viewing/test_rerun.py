@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rerun: what is in a saved recording, by Rerun's own reader; the served page; and back again."""
 
+import dataclasses
 import os
 import signal
 import socket
@@ -36,6 +37,27 @@ def recording(make_frame, tmp_path):
     log.note(Run("two frames", [], {"mode": "sharpdepth"}, ["it rained"]))
     log.close()
     return tmp_path / "run.rrd"
+
+
+def test_a_frame_larger_than_screens_is_thinned(make_frame, tmp_path):
+    frame = make_frame()
+    height, width = 2400, 3200
+    large = dataclasses.replace(
+        frame,
+        depth=cv2.resize(frame.depth, (width, height)),
+        rgb=cv2.resize(frame.rgb, (width, height)),
+        metric_depth=None,
+        discrepancy=None,
+        camera=frame.camera.resized(width, height),
+    )
+    log = RerunLog("large")
+    log.save(tmp_path / "large.rrd")
+    log.log(large)
+    log.close()
+    (kept,) = run_of_rerun_file(tmp_path / "large.rrd").frames
+    assert kept.depth.shape == (height // 2, width // 2)
+    np.testing.assert_allclose(kept.camera.fx, large.camera.fx / 2, rtol=1e-6)
+    assert len(kept.points.points) <= height * width / 4
 
 
 def chunks(path, entity):
