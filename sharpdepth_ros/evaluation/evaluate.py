@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs an evaluation: predicts, aligns and measures every sample that is not done yet."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from sharpdepth_ros.evaluation.alignment import AlignmentMethod, align_prediction
-from sharpdepth_ros.evaluation.datasets.base import DepthDataset
+from sharpdepth_ros.evaluation.datasets.base import DepthDataset, MissingData
 from sharpdepth_ros.evaluation.measure import check_metrics, default_metrics, measure, remark_on
 from sharpdepth_ros.evaluation.pictures import Gallery
 from sharpdepth_ros.evaluation.predictors import Predictor
@@ -15,7 +16,7 @@ from sharpdepth_ros.evaluation.records import Records, Row, fingerprint, other_p
 from sharpdepth_ros.evaluation.report import write_report
 from sharpdepth_ros.evaluation.result import Result
 from sharpdepth_ros.pipeline.distributed import Processes, this_process
-from sharpdepth_ros.recordings.run_problems import Problems
+from sharpdepth_ros.recordings.run_problems import BAD_INPUT, Problems
 
 
 def evaluate(
@@ -54,7 +55,7 @@ def evaluate(
         The result, in every process.
 
     Raises:
-        MissingData: a file is not there.
+        MissingData: a file is not there. One that is there and cannot be read is left out.
         ValueError: an argument is out of range, or the output folder holds another run.
     """
     output = Path(output)
@@ -86,7 +87,18 @@ def evaluate(
         disable=not (progress and processes.is_main),
     ) as bar:
         for index in processes.share(range(len(names))):
-            sample = dataset[index]
+            try:
+                sample = dataset[index]
+            except MissingData:
+                raise
+            except BAD_INPUT as error:
+                for method in predictor.methods:
+                    row = _unreadable(names[index], method, metrics, error)
+                    known = done.get((names[index], method))
+                    if known is None or known["data"] != row["data"]:
+                        records.append(processes.index, row)
+                bar.update(min(processes.count, len(names) - bar.n))
+                continue
             made_of = {
                 "data": fingerprint(
                     rgb=sample.rgb,
@@ -130,6 +142,13 @@ def evaluate(
         for line in [*stale.lines(), *result.remarks()]:
             tell(line)
     return result
+
+
+def _unreadable(sample: str, method: str, metrics: Sequence[str], error: Exception) -> Row:
+    """The row of a sample that cannot be read: in no mean, and measured as soon as it can be."""
+    row = {"sample": sample, "method": method, "data": "unreadable=1", "prediction": ""}
+    row["remark"] = f"the sample cannot be read: {' '.join(str(error).split())}"
+    return row | dict.fromkeys(metrics, math.nan)
 
 
 def _other(row: Row, made_of: Mapping[str, str]) -> str:

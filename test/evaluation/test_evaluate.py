@@ -2,6 +2,7 @@
 """A run: its numbers and files, stopping and going on, sharing the work."""
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -313,6 +314,25 @@ def test_ground_truth_that_no_pixel_of_counts_is_named_with_its_range(folder, tm
     near, far = boxes(0).min(), boxes(0).max()
     assert said.startswith("no pixel of the ground truth counts: ")
     assert f"it is from {near:.4g} to {far:.4g} m" in said
+
+
+def test_a_sample_that_cannot_be_read_is_named_left_out_and_measured_once_it_can(
+    folder, tmp_path, make_predictor
+):
+    path = sorted((folder / "depth").iterdir())[2]
+    whole, out, said = path.read_bytes(), tmp_path / "out", []
+    path.write_bytes(whole[:100])
+    for _ in range(2):
+        result = run(open_dataset("folder", folder), make_predictor(), out, tell=said.append)
+        broken = [row for row in result.rows if row["sample"] == path.stem]
+        assert all(math.isnan(row["abs_relative_difference"]) for row in broken)
+        assert len(result.rows) == 6 * len(result.methods) and not result.says_nothing()
+    assert said and all("the sample cannot be read" in line and path.stem in line for line in said)
+    assert "the sample cannot be read" in (out / "report.md").read_text()
+    path.write_bytes(whole)
+    result = run(open_dataset("folder", folder), make_predictor(), out)
+    assert not any(math.isnan(row["abs_relative_difference"]) for row in result.rows)
+    assert result.remarks() == []
 
 
 def test_sound_numbers_get_no_remark(dataset, tmp_path, make_predictor):
