@@ -28,6 +28,7 @@ SETTINGS = (
     "mode",
     "precision",
     "processing_resolution",
+    "preset",
     "fit",
     "lotus_steps",
     "seed",
@@ -89,28 +90,35 @@ def _read_result(path: Path) -> ViewFrame:
     facts = json.loads(path.read_text())
     name = path.name.removesuffix(ENDING)
 
-    def file(ending: str) -> Path:
-        return path.with_name(f"{name}_{ending}")
+    # Files of another run with other settings may stand beside those that this summary is of.
+    written = facts.get("files")
 
-    depth = _read_depth(file("depth.npy"), file("depth.png"))
+    def file(form: str, ending: str) -> Path | None:
+        there = path.with_name(f"{name}_{ending}")
+        return there if there.is_file() and (written is None or form in written) else None
+
+    array, picture = file("npy", "depth.npy"), file("png", "depth.png")
+    if array is None and picture is None:
+        raise ValueError(f"neither {name}_depth.npy nor {name}_depth.png is of it")
+    depth = read_depth(array or picture)
     mode = facts.get("mode", "sharpdepth")
-    metric = None if mode == "metric" else _map(file("metric.npy"), depth)
+    metric = None if mode == "metric" else _map(file("metric", "metric.npy"), depth)
     return ViewFrame(
         name,
         depth,
-        rgb=_image(file("preview.png"), facts, depth),
+        rgb=_image(file("preview", "preview.png"), facts, depth),
         camera=_camera(facts.get("intrinsics"), depth),
         metric_depth=metric,
-        discrepancy=_map(file("discrepancy.npy"), depth),
+        discrepancy=_map(file("discrepancy", "discrepancy.npy"), depth),
         timings=facts.get("milliseconds") or {},
         aligned=None if mode == "metric" else facts.get("aligned"),
         method=METHODS.get(mode, mode),
     )
 
 
-def _image(preview: Path, facts: dict, depth: np.ndarray) -> np.ndarray | None:
+def _image(preview: Path | None, facts: dict, depth: np.ndarray) -> np.ndarray | None:
     """The image that the depth is of, from the preview or from where it was."""
-    if preview.is_file():
+    if preview is not None:
         # The preview is the image with its depth to the right of it.
         return np.ascontiguousarray(read_rgb(preview)[:, : depth.shape[1]])
     source, form = facts.get("source"), facts.get("picture", "upright")
@@ -123,35 +131,28 @@ def _image(preview: Path, facts: dict, depth: np.ndarray) -> np.ndarray | None:
 def _read_snapshot(path: Path) -> ViewFrame:
     facts, folder = json.loads(path.read_text()), path.parent
     seconds, nanoseconds = facts["stamp"]
-    depth = _read_depth(folder / "depth.npy", folder / "depth.png")
-    image = folder / "image.png"
+    array, image, metric = (folder / f for f in ("depth.npy", "image.png", "metric.npy"))
+    depth = read_depth(array if array.is_file() else folder / "depth.png")
     return ViewFrame(
         folder.name,
         depth,
         stamp=seconds * 10**9 + nanoseconds,
         rgb=read_rgb(image) if image.is_file() else None,
         camera=_camera(facts.get("intrinsics"), depth),
-        metric_depth=_map(folder / "metric.npy", depth),
+        metric_depth=_map(metric if metric.is_file() else None, depth),
         timings=facts.get("milliseconds") or {},
         aligned=facts.get("aligned"),
     )
 
 
-def _map(array: Path, depth: np.ndarray) -> np.ndarray | None:
-    """A map of the size of the depth, where it was written."""
-    if not array.is_file():
+def _map(array: Path | None, depth: np.ndarray) -> np.ndarray | None:
+    """A map of the size of the depth; None where there is no file of it."""
+    if array is None:
         return None
     values = read_array(array)
     if values.shape != depth.shape:
         raise ValueError(f"{array.name} is {list(values.shape)}, the depth {list(depth.shape)}")
     return values.astype(np.float32)
-
-
-def _read_depth(array: Path, picture: Path) -> np.ndarray:
-    """Metres, float32 [H, W], from whichever of both is there."""
-    if not (array.is_file() or picture.is_file()):
-        raise ValueError(f"neither {array.name} nor {picture.name} is there")
-    return read_depth(array if array.is_file() else picture)
 
 
 def _camera(matrix: list | None, depth: np.ndarray) -> CameraModel | None:

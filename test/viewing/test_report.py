@@ -2,6 +2,7 @@
 """The HTML report: that it stands alone, what it shows, and of which runs it can be made."""
 
 import base64
+import dataclasses
 import json
 import re
 from dataclasses import replace
@@ -231,6 +232,18 @@ def test_the_metric_model_alone_is_shown_where_it_was_written(frame, tmp_path, c
     np.save(tmp_path / "out/photo_metric.npy", frame.metric_depth[:-1])
     assert main(["report", str(tmp_path / "out"), "--output", str(report)]) == 1
     assert "photo_metric.npy is [" in capsys.readouterr().err
+
+
+def test_files_of_a_run_with_other_settings_are_not_shown_as_this_ones(frame, tmp_path):
+    target, other = tmp_path / "out/photo", dataclasses.replace(frame, depth=frame.depth + 1)
+    before, now = {"preset": "accurate"}, {"preset": "fast"}
+    write_depth_files(target, frame.rgb, given_output(frame), ["npy", "metric"], before)
+    write_depth_files(target, frame.rgb, given_output(other), ["png"], now)
+    run = run_of_results(tmp_path / "out")
+    (read,) = run.frames
+    assert run.settings["preset"] == "fast"
+    np.testing.assert_allclose(read.depth, other.depth, atol=0.0006)
+    assert read.metric_depth is None
 
 
 def test_results_that_are_not_whole_are_told_and_the_others_shown(frame, tmp_path, capsys):
