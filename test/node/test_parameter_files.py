@@ -126,7 +126,7 @@ def test_the_node_and_a_bag_have_the_same_parameters(
     files = sorted(tmp_path.glob("*.yaml"))
 
     def values_of(node):
-        server = ParameterServer(node, lambda: False)
+        server = ParameterServer(node, lambda: False, lambda: None)
         return server.values, {name: node.get_parameter(name).value for name in SPECS}
 
     values, declared = with_node(arguments, "/", values_of)
@@ -150,7 +150,7 @@ def test_the_node_and_a_bag_refuse_a_value_in_the_same_words(
 ):
     arguments = argument_list(text)
     with pytest.raises(ValueError, match=message):
-        with_node(arguments, "/", lambda node: ParameterServer(node, lambda: False))
+        with_node(arguments, "/", lambda node: ParameterServer(node, lambda: False, lambda: None))
     with pytest.raises(ValueError, match=message):
         read_parameters([tmp_path / "0.yaml"], [])
 
