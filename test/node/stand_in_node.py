@@ -42,7 +42,7 @@ class StandIn:
         self.leaked: list[torch.Tensor] = []
         self.frames = -1  # the warm-up frame is number 0
 
-    def __call__(self, rgb, intrinsics, *, mode, **_):
+    def __call__(self, rgb, intrinsics, *, mode, seen=None, **_):
         self.frames += 1
         time.sleep(self.behaviour.get("sleep", 0))
         if self._now("stuck"):
@@ -66,6 +66,8 @@ class StandIn:
             depth.fill_(torch.nan)
         if self._now("inf"):
             depth.fill_(torch.inf)
+        if seen is not None:
+            depth[~torch.as_tensor(seen)] = torch.nan
         discrepancy = torch.linspace(0, 1, height)[:, None].repeat(1, width)
         aligned = LeavesWhenPublished() if self._now("exitpublish") else mode != "metric"
         timings = {"metric": "soon"} if self._now("oddtimes") else {}

@@ -217,8 +217,9 @@ def test_a_distorted_camera_is_rectified_and_the_outputs_describe_the_rectified_
     rectified = cv2.remap(picture(W, H), *maps, cv2.INTER_LINEAR)
     # What the sensor never saw has no point: P sees farther to the sides than the lens does.
     columns, rows = maps
-    inside = (columns >= 0) & (columns <= W - 1) & (rows >= 0) & (rows <= H - 1)
-    np.testing.assert_array_equal(made, inside)
+    margin = np.minimum.reduce([columns, W - 1 - columns, rows, H - 1 - rows])
+    clear = abs(margin) > 0.05  # at the very border the maps' fixed point decides
+    np.testing.assert_array_equal(made[clear], margin[clear] > 0)
     assert 0.5 < made.mean() < 1
     np.testing.assert_allclose(seen[made].astype(int), rectified[made].astype(int), atol=6)
 
