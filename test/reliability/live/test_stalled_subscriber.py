@@ -24,7 +24,12 @@ W, H = 320, 240
 FRAMES = 60
 
 
-@pytest.mark.parametrize("profile", [None, PROFILE], ids=["defaults", "profile"])
+# With the defaults of Fast DDS, subscribers share 512 KiB of memory, and what comes through depends
+# on how busy the machine is. That is measured by itself, not beside other tests.
+DEFAULTS = pytest.param(None, marks=pytest.mark.long, id="defaults")
+
+
+@pytest.mark.parametrize("profile", [DEFAULTS, pytest.param(PROFILE, id="profile")])
 def test_a_stalled_subscriber_holds_up_nobody(
     profile, start_node, start_process, peer, record, monkeypatch
 ):
