@@ -6,9 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sharpdepth_ros.io.depth_files import DEPTH_SUFFIXES as SUFFIXES  # noqa: F401
 from sharpdepth_ros.io.depth_files import decode_image, read_array
-from sharpdepth_ros.io.depth_files import read_depth as read_depth
 
 SINTEL_TAG = 202021.25
 """First number of Sintel's .dpt and .cam files (sintel_io.py)."""

@@ -11,9 +11,8 @@ import numpy as np
 
 from sharpdepth_ros.evaluation.alignment import PredictionSpace
 from sharpdepth_ros.evaluation.datasets.base import MissingData, Sample
-from sharpdepth_ros.evaluation.depth_readers import SUFFIXES, read_depth
 from sharpdepth_ros.evaluation.records import fingerprint
-from sharpdepth_ros.io.depth_files import MILLIMETRES
+from sharpdepth_ros.io.depth_files import DEPTH_SUFFIXES, MILLIMETRES, read_depth
 
 if TYPE_CHECKING:  # the networks take seconds to import, and files need none
     from sharpdepth_ros.models.generator import Fit
@@ -172,7 +171,7 @@ class FilePredictor:
         path = next((path for path in self._candidates(name) if path.is_file()), None)
         if path is None:
             raise MissingData(
-                f"no prediction for {name}: {self.root / name}{'|'.join(SUFFIXES)} "
+                f"no prediction for {name}: {self.root / name}{'|'.join(DEPTH_SUFFIXES)} "
                 "is missing. Name predictions like the data set's images, with their folders, or "
                 "without where no two images share a name"
             )
@@ -185,5 +184,5 @@ class FilePredictor:
         published = [f"pred_{file}", f"pred_{file.partition('_')[2] or file}"]
         for place in folders:
             for stem in (file, *published):
-                for suffix in SUFFIXES:
+                for suffix in DEPTH_SUFFIXES:
                     yield self.root / place / f"{stem}{suffix}"

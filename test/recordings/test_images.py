@@ -15,8 +15,7 @@ from PIL import Image as PillowImage
 from plyfile import PlyData
 
 from sharpdepth_ros.cli import main
-from sharpdepth_ros.evaluation.depth_readers import read_depth
-from sharpdepth_ros.io.depth_files import read_rgb
+from sharpdepth_ros.io.depth_files import read_depth, read_rgb
 from sharpdepth_ros.io.intrinsics_files import read_intrinsics
 from sharpdepth_ros.recordings.images import find_images, why_again, write_depth_files
 from sharpdepth_ros.weights.locate import locate

@@ -14,8 +14,8 @@ import torch
 import yaml
 
 from sharpdepth_ros.evaluation.datasets.folder import FolderDataset
-from sharpdepth_ros.evaluation.depth_readers import read_depth, read_mask
-from sharpdepth_ros.io.depth_files import read_array, read_rgb, write_rgb
+from sharpdepth_ros.evaluation.depth_readers import read_mask
+from sharpdepth_ros.io.depth_files import read_array, read_depth, read_rgb, write_rgb
 from sharpdepth_ros.io.intrinsics_files import read_intrinsics
 from sharpdepth_ros.models.safe_loading import CheckpointError
 from sharpdepth_ros.processing.parameters import Parameters

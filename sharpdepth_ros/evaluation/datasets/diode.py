@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, Sample, pinhole
-from sharpdepth_ros.evaluation.depth_readers import read_depth, read_mask
+from sharpdepth_ros.evaluation.depth_readers import read_mask
+from sharpdepth_ros.io.depth_files import read_depth
 
 CAMERA = (886.81, 927.06, 512.0, 384.0)
 """fx, fy, cx, cy of all images, 1024 x 768 (the devkit's intrinsics.txt)."""

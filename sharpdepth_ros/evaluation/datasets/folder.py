@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, MissingData, Sample
-from sharpdepth_ros.evaluation.depth_readers import SUFFIXES, read_depth, read_mask
-from sharpdepth_ros.io.depth_files import FAR_METRES, MILLIMETRES
+from sharpdepth_ros.evaluation.depth_readers import read_mask
+from sharpdepth_ros.io.depth_files import DEPTH_SUFFIXES, FAR_METRES, MILLIMETRES, read_depth
 from sharpdepth_ros.io.intrinsics_files import SUFFIXES as CAMERA_SUFFIXES
 from sharpdepth_ros.io.intrinsics_files import read_intrinsics
 from sharpdepth_ros.recordings.images import SUFFIXES as IMAGE_SUFFIXES
@@ -67,10 +67,10 @@ class FolderDataset(DepthDataset):
 
     def _read(self, image: str) -> Sample:
         name = self._name(image)
-        depth_path = self._beside("depth", name, SUFFIXES)
+        depth_path = self._beside("depth", name, DEPTH_SUFFIXES)
         if depth_path is None:
             wanted = self.root / "depth" / name
-            raise MissingData(f"{wanted}{'|'.join(SUFFIXES)} is missing. {self.how_to_get}")
+            raise MissingData(f"{wanted}{'|'.join(DEPTH_SUFFIXES)} is missing. {self.how_to_get}")
         depth = read_depth(depth_path, self.png_scale)
         _check_metres(depth_path, depth)
         valid = self._beside("valid", name, MASK_SUFFIXES)

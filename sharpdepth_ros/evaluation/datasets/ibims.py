@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import DepthDataset, Sample, pinhole
-from sharpdepth_ros.evaluation.depth_readers import read_depth, read_mask, read_numbers
+from sharpdepth_ros.evaluation.depth_readers import read_mask, read_numbers
+from sharpdepth_ros.io.depth_files import read_depth
 
 PER_METRE = 65535 / 50
 """Depth is stored as 16 bits for 0 to 50 metres."""

@@ -15,7 +15,7 @@ from sharpdepth_ros.evaluation.datasets.base import (
     pinhole,
 )
 from sharpdepth_ros.evaluation.datasets.kitti_eigen_split import eigen_test_frames
-from sharpdepth_ros.evaluation.depth_readers import read_depth
+from sharpdepth_ros.io.depth_files import read_depth
 
 CAMERAS = {
     "2011_09_26": (721.5377, 721.5377, 609.5593, 172.854),

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from sharpdepth_ros.evaluation.datasets.base import Crop, DepthDataset, Sample, everywhere, pinhole
-from sharpdepth_ros.evaluation.depth_readers import read_depth
+from sharpdepth_ros.io.depth_files import read_depth
 
 CAMERA = (518.8579, 519.46961, 325.58245, 253.73617)
 """fx, fy, cx, cy of the colour camera, 640 x 480 (the toolbox's camera_params.m)."""
